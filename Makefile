@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# One makefile, not recursive. All products are under build/ and results/;
+# kernel, QEMU and guest root come from a cache outside (images/lib.sh).
+# `make help` is the manual.
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+# Debian keeps bpftool and mkfs.erofs where a user's PATH may not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+V ?= 0
+ifeq ($(V),0)
+  Q := @
+  say = @printf '  %-8s %s\n' '$(1)' '$(2)';
+else ifeq ($(V),1)
+  Q :=
+  say =
+else
+  $(error V=$(V): allowed: 0 (one line a step) or 1 (full command lines))
+endif
+export V
+
+# quote,TEXT: TEXT as one word of the shell, whatever is in it.
+quote = '$(subst ','\'',$(1))'
+
+# ---------------------------------------------------------------- manual
+
+define manual
+Does free-page hinting make a guest run out of memory it has, and does a
+hinting buffer cure that? This measures it.
+
+  make run WORKLOAD=memcached      build what is missing, run, report
+  make report RESULTS=DIR          analyse the results in DIR anew
+  make list                        workloads, arms, experiments
+  make shell ARM=buffer            a guest of that arm on this terminal
+
+Variables of run (the defaults are those of the workload's experiment):
+  WORKLOAD=NAME|PATH     a folder of workloads/, or your own folder with an
+                         executable `run`
+  ARMS="none reporting buffer"     mechanisms to compare
+  REPEATS=3              boots of each arm
+  MEM=512M BUFFER=64M    memory sold to the guest; hinting buffer
+  ACK_DELAY=200ms        time the modelled host takes to answer a batch;
+                         200ms+1ms adds 1 ms a chunk
+  CLOCK=auto|virtual|real    guest time: instructions executed, or wall time
+  ACCEL=auto|kvm|tcg     accelerator
+  SEED=1                 of the workload and of the order of runs
+  JOBS=N                 guests at once
+  QUICK=0|1              one repeat of a shortened workload
+  OUT=results/NAME       where the results go; finished cells there are kept
+
+Parts:
+  make setup             install missing Debian packages (root or sudo)
+  make kernel|qemu|image the patched kernel, the patched QEMU, the guest root
+  make kernel-debug      the kernel with KASAN, lockdep and more, for tests
+  make bpf|collectors    BPF programs; tracer, runner and guest tools
+  make src-linux|src-qemu    a git tree with the patches as commits, under
+                         build/src/, to edit them; then
+  make patches           write both series anew from those trees
+
+Tests:
+  make check             seconds, no guest      make vm-check   in guests
+  make test              both                   make fuzz       FUZZ_SECONDS=60
+
+  make clean             remove build/, keep cache and results
+  make distclean         remove build/ and results/, keep the cache
+  make cache-clean       remove what the cache has not used for DAYS=30
+
+V=1 shows full commands. LINUX_TARBALL= and QEMU_TARBALL= replace the pinned
+sources. HINTBUF_CACHE= moves the cache (about 5 GiB).
+endef
+
+.PHONY: help
+help:
+	$(info $(manual))
+	@:
+
+# ---------------------------------------------------------------- images
+
+.PHONY: FORCE setup setup-test kernel qemu image
+FORCE:
+
+setup:
+	@images/setup.sh
+
+setup-test:
+	@images/setup.sh test
+
+# The scripts know best whether their product is current and take no time when
+# it is. What depends on a product here depends on a stamp that changes only
+# with the product's id.
+define image_rule
+build/stamp/$(1): FORCE | setup build/stamp
+	@images/$(1).sh
+	@cmp -s build/$(1)/id $$@ || cp build/$(1)/id $$@
+endef
+$(foreach kind,kernel qemu rootfs,$(eval $(call image_rule,$(kind))))
+
+.PHONY: kernel-debug
+kernel-debug: | setup
+	@images/kernel.sh debug
+
+kernel: build/stamp/kernel
+qemu: build/stamp/qemu
+image: build/stamp/rootfs
+
+# ---------------------------------------------------------------- C
+
+CC := gcc
+CLANG := clang
+CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral -Wvla \
+	-ffile-prefix-map=$(CURDIR)/= -Icollectors -Ibpf -D_FORTIFY_SOURCE=2
+# Guest tools are static: the guest's C library need not be the host's.
+GUEST_LDFLAGS := -static
+
+obj = $(patsubst %.c,build/obj/%.o,$(1))
+
+common_src := $(wildcard collectors/common_*.c)
+hinttrace_src := $(wildcard collectors/trace_*.c)
+hintsay_src := collectors/say.c
+hintrun_src := $(wildcard collectors/run_*.c)
+mcload_src := $(wildcard workloads/memcached/mcload*.c)
+wave_src := $(wildcard workloads/memcached/wave*.c)
+keep_src := workloads/memcached/keep.c
+soak_src := workloads/soak/soak.c
+
+hinttrace_libs := -lbpf -lelf -lz
+hintsay_libs := -lm
+hintrun_libs := -ljansson -lnettle -lm -pthread
+mcload_libs := -lm
+wave_libs := -lm
+
+guest_tools := hinttrace hintsay mcload wave keep soak
+bpf_names := hint swap allocfail
+guest_files := $(guest_tools:%=build/guest/%) build/guest/init \
+	$(bpf_names:%=build/guest/bpf/%.bpf.o)
+
+.PHONY: bpf collectors
+bpf: $(bpf_names:%=build/bpf/%.bpf.o)
+collectors: build/bin/hintrun $(guest_files)
+
+build/obj/%.o: %.c | setup
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# An archive, so that each program takes only what it uses.
+build/obj/libcommon.a: $(call obj,$(common_src))
+	$(call say,AR,$@)rm -f $@ && ar rcD $@ $^
+
+build/bin/hintrun: $(call obj,$(hintrun_src)) build/obj/libcommon.a | build/bin
+	$(call say,LD,$@)$(CC) -o $@ $^ $(hintrun_libs)
+
+# Debug information stays in build/obj: the payload is held in guest memory.
+define guest_rule
+build/obj/guest/$(1): $$(call obj,$$($(1)_src)) build/obj/libcommon.a | build/obj/guest
+	$$(call say,LD,$$@)$$(CC) $$(GUEST_LDFLAGS) -o $$@ $$^ $$($(1)_libs)
+build/guest/$(1): build/obj/guest/$(1) | build/guest
+	$$(call say,STRIP,$$@)strip -o $$@ $$<
+endef
+$(foreach tool,$(guest_tools),$(eval $(call guest_rule,$(tool))))
+
+build/guest/init: images/guest-init.sh | build/guest
+	$(call say,COPY,$@)install -m 755 $< $@
+
+# ---------------------------------------------------------------- BPF
+
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra \
+	-Wno-unused-parameter -Wno-sign-compare -Ibuild/bpf -Ibpf
+
+build/bpf/vmlinux.h: build/stamp/kernel | build/bpf
+	$(call say,BTF,$@)bpftool btf dump file build/kernel/vmlinux format c >$@
+
+build/bpf/%.bpf.o: bpf/%.bpf.c build/bpf/vmlinux.h | build/bpf
+	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)llvm-strip -g $@
+
+build/guest/bpf/%.bpf.o: build/bpf/%.bpf.o | build/guest/bpf
+	$(Q)cp $< $@
+
+build/stamp build/bin build/bpf build/guest build/guest/bpf build/obj/guest \
+build/tests build/log:
+	@mkdir -p $@
+
+# ---------------------------------------------------------------- run
+
+python = $(shell images/python.sh numpy scipy matplotlib jinja2 || echo false)
+
+# option,NAME,VARIABLE: --NAME VALUE when the variable is given.
+option = $(if $(strip $($(2))),--$(1) $(call quote,$($(2))))
+run_options = $(call option,workload,WORKLOAD) $(call option,arms,ARMS) \
+	$(call option,repeats,REPEATS) $(call option,mem,MEM) \
+	$(call option,buffer,BUFFER) $(call option,ack-delay,ACK_DELAY) \
+	$(call option,clock,CLOCK) $(call option,accel,ACCEL) \
+	$(call option,seed,SEED) $(call option,jobs,JOBS) \
+	$(if $(filter 1,$(QUICK)),--quick) --out $(call quote,$(out))
+out = $(or $(OUT),results/$(notdir $(patsubst %/,%,$(WORKLOAD))))
+
+ifneq ($(filter-out 0 1,$(QUICK)),)
+  $(error QUICK=$(QUICK): allowed: 0 or 1)
+endif
+ifneq ($(words $(out)),1)
+  $(error OUT=$(OUT): a folder without blanks in its name)
+endif
+ifneq ($(filter run,$(MAKECMDGOALS)),)
+  ifeq ($(strip $(WORKLOAD)),)
+    $(error WORKLOAD is missing: `make run WORKLOAD=memcached`; `make list` shows all)
+  endif
+endif
+
+.PHONY: run report list shell
+everything := build/stamp/kernel build/stamp/qemu build/stamp/rootfs \
+	build/bin/hintrun $(guest_files)
+
+# Status 1 of the runner is a failed cell: the report must show it.
+run: $(everything)
+	$(Q)status=0; build/bin/hintrun run $(run_options) || status=$$?; \
+	case $$status in 0|1) ;; *) exit $$status ;; esac; \
+	$(python) -m analysis report $(call quote,$(out)) || exit; \
+	exit $$status
+
+report: | setup
+	$(if $(strip $(RESULTS)),,$(error RESULTS is missing: `make report RESULTS=results/memcached`))
+	$(Q)$(python) -m analysis report $(call quote,$(RESULTS))
+
+list: build/bin/hintrun
+	$(Q)build/bin/hintrun list
+
+shell: $(everything)
+	$(if $(strip $(ARM)),,$(error ARM is missing: `make shell ARM=buffer`; `make list` shows all))
+	$(Q)build/bin/hintrun shell --arm $(call quote,$(ARM))
+
+# ---------------------------------------------------------------- patches
+
+.PHONY: src-linux src-qemu patches
+src-linux src-qemu: src-%: | setup
+	@images/tree.sh open $*
+
+patches: | setup
+	@images/tree.sh export linux
+	@images/tree.sh export qemu
+
+# ---------------------------------------------------------------- tests
+
+unit_tests := $(patsubst tests/unit/%.c,build/tests/%,$(wildcard tests/unit/test_*.c))
+fuzzers := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+# A test names what it is made of: a comment line SOURCES, relative to the
+# top, and one LIBS.
+named_in = $(shell sed -n 's|^/\* $(2): *\(.*[^ ]\) *\*/$$|\1|p' $(1))
+
+# test_objs,FILE,FOLDER: the objects of a test and of what it names.
+test_objs = $(patsubst %.c,$(2)/%.o,$(1) $(call named_in,$(1),SOURCES))
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer -U_FORTIFY_SOURCE
+
+build/san/%.o: %.c | setup
+	@mkdir -p $(@D)
+	$(call say,CC,$< (sanitized))$(CC) $(CFLAGS) $(SANITIZE) -Itests/unit -MMD -MP -c -o $@ $<
+
+build/fuzz/obj/%.o: %.c | setup
+	@mkdir -p $(@D)
+	$(call say,CLANG,$< (fuzzed))$(CLANG) $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer-no-link \
+		-MMD -MP -c -o $@ $<
+
+define unit_rule
+build/tests/$(1): $$(call test_objs,tests/unit/$(1).c,build/san) | build/tests
+	$$(call say,LD,$$@)$$(CC) $$(SANITIZE) -o $$@ $$^ $$(call named_in,tests/unit/$(1).c,LIBS)
+endef
+define fuzz_rule
+build/fuzz/$(1): $$(call test_objs,tests/fuzz/$(1).c,build/fuzz/obj)
+	$$(call say,LD,$$@)$$(CLANG) $$(SANITIZE) -fsanitize=fuzzer -o $$@ $$^ \
+		$$(call named_in,tests/fuzz/$(1).c,LIBS)
+endef
+# Reading the comments costs a process each: only where a test may be built.
+ifneq ($(filter check test fuzz build/tests/% build/fuzz/%,$(MAKECMDGOALS)),)
+  $(foreach test,$(notdir $(unit_tests)),$(eval $(call unit_rule,$(test))))
+  $(foreach test,$(notdir $(fuzzers)),$(eval $(call fuzz_rule,$(test))))
+endif
+
+.PHONY: check vm-check test fuzz
+check: setup-test build/bin/hintrun $(unit_tests) $(guest_tools:%=build/guest/%) | build/log
+	$(Q)tests/run-tests check
+
+vm-check: setup-test $(everything) | build/log
+	$(Q)tests/run-tests vm
+
+test: setup-test $(everything) $(unit_tests) | build/log
+	$(Q)tests/run-tests check vm
+
+# Each fuzzer for its share of the time; what it finds stays in build/fuzz.
+FUZZ_SECONDS ?= 60
+fuzz: $(fuzzers)
+	$(Q)for fuzzer in $(fuzzers); do \
+		mkdir -p $$fuzzer.corpus && \
+		$$fuzzer -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
+			-print_final_stats=1 -artifact_prefix=$$fuzzer. $$fuzzer.corpus || exit; \
+	done
+
+# ---------------------------------------------------------------- clean
+
+.PHONY: clean distclean cache-clean
+clean:
+	rm -rf build
+
+distclean:
+	rm -rf build results
+
+cache-clean:
+	@images/cache.sh clean $(or $(DAYS),30)
+
+-include $(shell find build/obj build/bpf build/san build/fuzz -name '*.d' 2>/dev/null)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Command line: python3 -m analysis report RESULTS_DIR | judge RECORD"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+EXIT_OK = 0
+EXIT_INCOMPLETE = 1
+EXIT_USAGE = 2
+
+EPILOG = """\
+examples:
+  python3 -m analysis report results/memcached
+  python3 -m analysis report results/memcached --out /tmp/report.html --allow-loss
+  python3 -m analysis judge results/memcached/CELL/record.jsonl | jq .verdict
+
+exit status:
+  0  done
+  1  report written, but no run could be counted or a record could not be read
+  2  wrong usage, no such file, or (judge) a bad record: file:line: field: what is wrong
+"""
+
+
+def write_file(path: Path, content: str) -> None:
+    """Write under a temporary name in the same folder, then rename: a reader never sees half a file."""
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def report(results: Path, out: Path, allow_loss: bool) -> int:
+    # Imported here so that --help and judge work without matplotlib and jinja2.
+    from .analyse import analyse, summary
+    from .load import load_results
+    from .report import render
+    from .text import terminal
+
+    a = analyse(load_results(results), allow_loss)
+    write_file(results / "summary.json", json.dumps(summary(a), indent=1, allow_nan=False) + "\n")
+    write_file(out, render(a))
+    print(terminal(a))
+    print(f"\n{out.resolve()}")
+    unreadable = [c for c in a.cells if c.why.startswith("unreadable record")]
+    for c in unreadable:
+        print(f"analysis: {c.why}", file=sys.stderr)
+    return EXIT_INCOMPLETE if unreadable or not any(a.arms.values()) else EXIT_OK
+
+
+def judge(path: Path) -> int:
+    from . import gfp
+    from .judge import arithmetic, judge_event
+    from .load import load_record
+
+    for event in load_record(path).shortages:
+        j = judge_event(event)
+        line = {
+            "t_ns": event.t_ns,
+            "kind": event.kind,
+            "level": j.level,
+            "class": j.klass,
+            "verdict": j.verdict.kind,
+            "reason": j.verdict.reason,
+            "at_high_mark": j.at_high.kind if j.at_high else None,
+            "order": event.order,
+            "gfp": gfp.decode(event.gfp) if event.gfp is not None else None,
+            "held_pages": event.held_pages,
+            "uncompensated_pages": event.uncompensated_pages,
+            "zones": [arithmetic(v) for v in j.verdict.zones],
+        }
+        print(json.dumps(line))
+    return EXIT_OK
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m analysis",
+        description="Turn run records (docs/record.md) into a report, or judge the events of one.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    p = commands.add_parser("report", help="write report.html and summary.json for a results folder")
+    p.add_argument("results", type=Path, metavar="RESULTS_DIR")
+    p.add_argument("--out", type=Path, help="the HTML file (default: RESULTS_DIR/report.html)")
+    p.add_argument("--allow-loss", action="store_true", help="count runs in which the tracer lost events")
+    p = commands.add_parser("judge", help="verdict on every event of a record, as JSON lines")
+    p.add_argument("record", type=Path, metavar="RECORD")
+    args = parser.parse_args(argv)
+    from .fields import BadRecord
+
+    try:
+        if args.command == "judge":
+            return judge(args.record)
+        if not args.results.is_dir():
+            raise NotADirectoryError(
+                20, "not a folder; give the folder that holds the cell folders", str(args.results)
+            )
+        return report(args.results, args.out or args.results / "report.html", args.allow_loss)
+    except BadRecord as e:
+        print(f"analysis: {e}", file=sys.stderr)
+    except BrokenPipeError:
+        # The reader of judge went away: nothing left to say, and nothing to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except OSError as e:
+        print(f"analysis: {e.filename or args.command}: {e.strerror}", file=sys.stderr)
+    except ModuleNotFoundError as e:
+        print(
+            (
+                f"analysis: {sys.executable} has no module {e.name}; use the distribution's python3 with"
+                " python3-numpy, python3-matplotlib and python3-jinja2"
+            ),
+            file=sys.stderr,
+        )
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

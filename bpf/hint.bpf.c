@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * hint: the path of a chunk from the free list to the host and back.
+ *
+ * Keeps, for each zone, what is held by hinting right now, and its integral
+ * over time; leaves one record a batch, and one for each exchange with the
+ * buffer that moved the free pages of its zone (there must be none).
+ *
+ * On a kernel with our page_reporting tracepoints these are used. Without
+ * them the programs of hint_fallback.bpf.h take their place.
+ */
+#include "vmlinux.h"
+#include "hint_rec.h"
+#define NR_HISTS NR_HINT_HISTS
+#include "hint_probe.bpf.h"
+#include "hint_zone.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, HINT_EVENTS_BYTES);
+} hint_events SEC(".maps");
+
+/*
+ * The batch that is being filled or is out. There is one registered
+ * reporting device and one work item for it, so at most one batch, and only
+ * that worker comes here: no lock.
+ *
+ * Not static, as no state in these objects is: clang 14 splits a static
+ * structure into its fields and leaves BTF that the kernel refuses.
+ */
+struct batch_now {
+	__u64 start_ns;
+	__u64 sent_ns;
+	__u64 ack_ns;
+	__u64 isolated_pages;
+	__u64 nr_pages;
+	__u32 nr_chunks;
+	__s32 err;
+	__u8 min_order;
+	__u8 max_order;
+	__u8 exchange;
+	__u8 acked;
+} batch = {};
+
+static __always_inline void batch__add(__u32 order, bool exchange, __u64 now)
+{
+	struct hint_totals *totals = hint_totals__get();
+
+	if (!batch.start_ns) {
+		batch.start_ns = now;
+		batch.min_order = order;
+		batch.max_order = order;
+		if (totals)
+			totals->batch_start_ns = now;
+	}
+	batch.isolated_pages += 1ULL << order;
+	if (order < batch.min_order)
+		batch.min_order = order;
+	if (order > batch.max_order)
+		batch.max_order = order;
+	if (exchange)
+		batch.exchange = 1;
+}
+
+static __always_inline void batch__sent(__u32 nr_chunks, __u64 nr_pages)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct hint_totals *totals = hint_totals__get();
+
+	/*
+	 * Chunks of the buffer's first fill come from the allocator, not from
+	 * a free list: nothing was isolated. They are all of one order.
+	 */
+	if (!batch.start_ns) {
+		batch.start_ns = now;
+		if (totals)
+			totals->batch_start_ns = now;
+		if (nr_chunks && nr_pages) {
+			batch.min_order = log2_u64(nr_pages / nr_chunks);
+			batch.max_order = batch.min_order;
+		}
+	}
+	batch.sent_ns = now;
+	batch.nr_chunks = nr_chunks;
+	batch.nr_pages = nr_pages;
+}
+
+static __always_inline void batch__ack(int err)
+{
+	if (!batch.sent_ns)
+		return;
+	batch.ack_ns = bpf_ktime_get_ns();
+	batch.err = err;
+	batch.acked = 1;
+	hist__record(HIST_BATCH_ACK, batch.ack_ns - batch.sent_ns);
+}
+
+static __always_inline void batch__done(void)
+{
+	struct hint_totals *totals = hint_totals__get();
+	__u64 now = bpf_ktime_get_ns();
+	struct probe_stat *stat;
+	struct batch_rec *rec;
+
+	if (!totals)
+		return;
+	/* Attached while this batch was out: not ours to count. */
+	if (!batch.acked && !totals->settled)
+		goto reset;
+	stat = probe__seen(PROBE_BATCH);
+	if (!stat)
+		goto reset;
+	if (!batch.acked) {
+		probe__dropped(stat, DROP_UNMATCHED);
+		goto reset;
+	}
+	hist__record(HIST_BATCH_HOLD, now - batch.start_ns);
+
+	rec = bpf_ringbuf_reserve(&hint_events, sizeof(*rec), 0);
+	if (!rec) {
+		probe__dropped(stat, DROP_RING_FULL);
+		goto reset;
+	}
+	__builtin_memset(rec, 0, sizeof(*rec));
+	rec__init(&rec->hdr, REC_BATCH, sizeof(*rec), now);
+	rec->start_ns = batch.start_ns;
+	rec->sent_ns = batch.sent_ns;
+	rec->ack_ns = batch.ack_ns;
+	rec->done_ns = now;
+	rec->nr_pages = batch.nr_pages;
+	rec->nr_chunks = batch.nr_chunks;
+	rec->err = batch.err;
+	rec->min_order = batch.min_order;
+	rec->max_order = batch.max_order;
+	rec->exchange = batch.exchange;
+	bpf_ringbuf_submit(rec, 0);
+	probe__recorded(stat);
+reset:
+	__builtin_memset(&batch, 0, sizeof(batch));
+	totals->batch_start_ns = 0;
+	/* There is one batch at a time, so all that was out then is back. */
+	totals->settled = 1;
+}
+
+/* Brings the integrals up to now; the caller holds the zone lock, then changes and calls end. */
+static __always_inline void zone_state__begin(struct zone_state *st, __u64 now)
+{
+	__u64 dt = st->changed_ns ? now - st->changed_ns : 0;
+
+	st->seq++;
+	barrier();
+	st->held_page_ns += st->held_pages * dt;
+	st->uncompensated_page_ns += st->uncompensated_pages * dt;
+	st->changed_ns = now;
+}
+
+static __always_inline void zone_state__end(struct zone_state *st)
+{
+	barrier();
+	st->seq++;
+}
+
+static __always_inline void zone_state__isolate(__u32 node, __u32 zone, __u32 order32, bool exchange)
+{
+	__u64 order = order__opaque(order32);
+	struct probe_stat *stat = probe__seen(PROBE_ISOLATE);
+	struct zone_state *st = zone_state__at(node, zone);
+	struct hint_totals *totals = hint_totals__get();
+	__u64 now = bpf_ktime_get_ns();
+	__s64 nr;
+
+	if (!stat)
+		return;
+	if (!st || !totals || order >= HINT_NR_ORDERS) {
+		probe__dropped(stat, DROP_NO_ZONE);
+		return;
+	}
+	nr = 1LL << order;
+	zone_state__begin(st, now);
+	st->held_pages += nr;
+	if (st->held_pages > st->held_max_pages)
+		st->held_max_pages = st->held_pages;
+	st->held_by_order[order]++;
+	if (!exchange)
+		st->uncompensated_pages += nr;
+	zone_state__end(st);
+
+	__sync_fetch_and_add(&totals->held_pages, nr);
+	if (!exchange)
+		__sync_fetch_and_add(&totals->uncompensated_pages, nr);
+	batch__add(order, exchange, now);
+	probe__recorded(stat);
+}
+
+/*
+ * A chunk is no longer held. One that goes back on the free list was taken
+ * without compensation, if any such is left; one that enters the buffer
+ * replaces what the buffer released, and only when nothing else is held was
+ * it an uncompensated one. probe: PROBE_PUTBACK or PROBE_BUFFER.
+ */
+static __always_inline void zone_state__unhold(__u32 node, __u32 zone, __u32 order32, __u32 probe)
+{
+	__u64 order = order__opaque(order32);
+	struct zone_state *st = zone_state__at(node, zone);
+	struct hint_totals *totals = hint_totals__get();
+	struct probe_stat *stat;
+	__s64 nr, unc;
+
+	if (!st || !totals || order >= HINT_NR_ORDERS) {
+		stat = probe__seen(probe);
+		if (stat)
+			probe__dropped(stat, DROP_NO_ZONE);
+		return;
+	}
+	nr = 1LL << order;
+	if (st->held_pages < nr || !st->held_by_order[order]) {
+		/*
+		 * Isolated before we attached: not ours to count, and part of
+		 * the buffer's level already.
+		 */
+		if (!totals->settled)
+			return;
+		stat = probe__seen(probe);
+		if (stat)
+			probe__dropped(stat, DROP_UNMATCHED);
+		return;
+	}
+	stat = probe__seen(probe);
+	if (!stat)
+		return;
+	unc = st->uncompensated_pages;
+	if (probe == PROBE_BUFFER) {
+		__sync_fetch_and_add(&st->buffer_pages, nr);
+		if (unc > st->held_pages - nr)
+			unc = st->held_pages - nr;
+	} else {
+		unc = unc > nr ? unc - nr : 0;
+	}
+
+	__sync_fetch_and_add(&totals->held_pages, -nr);
+	__sync_fetch_and_add(&totals->uncompensated_pages, unc - st->uncompensated_pages);
+	zone_state__begin(st, bpf_ktime_get_ns());
+	st->held_pages -= nr;
+	st->held_by_order[order]--;
+	st->uncompensated_pages = unc;
+	zone_state__end(st);
+	probe__recorded(stat);
+}
+
+extern const void vmemmap_base __ksym __weak;
+
+/*
+ * x86-64: struct pages are a table at vmemmap_base, a constant when the layout
+ * is not dynamic. The verifier knows page for a pointer and allows no
+ * arithmetic; what has been read is a number.
+ */
+static __always_inline __u64 page__pfn(struct page *page)
+{
+	__u64 base = 0xffffea0000000000ULL, address = 0;
+
+	if (&vmemmap_base)
+		bpf_probe_read_kernel(&base, sizeof(base), &vmemmap_base);
+	bpf_probe_read_kernel(&address, sizeof(address), &page);
+	return (address - base) / bpf_core_type_size(struct page);
+}
+
+SEC("tp_btf/page_reporting_isolate")
+int BPF_PROG(hint_isolate, struct zone *zone, struct page *page, unsigned int order,
+	     int migratetype, bool exchange)
+{
+	zone_state__isolate(zone->zone_pgdat->node_id, zone__index(zone, zone->zone_pgdat),
+			    order, exchange);
+	return 0;
+}
+
+SEC("tp_btf/page_reporting_putback")
+int BPF_PROG(hint_putback, struct zone *zone, struct page *page, unsigned int order, bool reported)
+{
+	zone_state__unhold(zone->zone_pgdat->node_id, zone__index(zone, zone->zone_pgdat),
+			   order, PROBE_PUTBACK);
+	return 0;
+}
+
+SEC("tp_btf/page_reporting_batch")
+int BPF_PROG(hint_batch, void *prdev, unsigned int nr_chunks, unsigned long nr_pages)
+{
+	batch__sent(nr_chunks, nr_pages);
+	return 0;
+}
+
+SEC("tp_btf/page_reporting_ack")
+int BPF_PROG(hint_ack, void *prdev, unsigned int nr_chunks, int err)
+{
+	batch__ack(err);
+	return 0;
+}
+
+SEC("tp_btf/page_reporting_done")
+int BPF_PROG(hint_done, void *prdev, unsigned int nr_chunks)
+{
+	batch__done();
+	return 0;
+}
+
+SEC("tp_btf/page_reporting_exchange")
+int BPF_PROG(hint_exchange, struct zone *zone, struct page *taken, struct page *released,
+	     unsigned int order, long free_before, long free_after)
+{
+	struct probe_stat *stat = probe__seen(PROBE_EXCHANGE);
+	struct exchange_violation_rec *rec;
+	__s64 delta = free_after - free_before;
+	struct zone_state *st;
+	__u32 node, index;
+
+	if (!stat)
+		return 0;
+	node = zone->zone_pgdat->node_id;
+	index = zone__index(zone, zone->zone_pgdat);
+	st = zone_state__at(node, index);
+	if (!st || order >= HINT_NR_ORDERS) {
+		probe__dropped(stat, DROP_NO_ZONE);
+		return 0;
+	}
+	zone_state__begin(st, bpf_ktime_get_ns());
+	st->nr_exchanges++;
+	st->exchange_free_delta_pages += delta < 0 ? -delta : delta;
+	zone_state__end(st);
+	__sync_fetch_and_add(&st->buffer_pages, -(1LL << order));
+	if (!delta) {
+		probe__recorded(stat);
+		return 0;
+	}
+
+	rec = bpf_ringbuf_reserve(&hint_events, sizeof(*rec), 0);
+	if (!rec) {
+		probe__dropped(stat, DROP_RING_FULL);
+		return 0;
+	}
+	__builtin_memset(rec, 0, sizeof(*rec));
+	rec__init(&rec->hdr, REC_EXCHANGE_VIOLATION, sizeof(*rec), bpf_ktime_get_ns());
+	rec->free_delta_pages = delta;
+	rec->taken_pfn = page__pfn(taken);
+	rec->released_pfn = page__pfn(released);
+	rec->node = node;
+	rec->zone = index;
+	rec->order = order;
+	bpf_ringbuf_submit(rec, 0);
+	probe__recorded(stat);
+	return 0;
+}
+
+/* The last argument of page_reporting_buffer. */
+enum { BUFFER_FILL, BUFFER_STORE, BUFFER_DRAIN };
+
+SEC("tp_btf/page_reporting_buffer")
+int BPF_PROG(hint_buffer, struct zone *zone, struct page *page, unsigned int order, int op)
+{
+	__u32 node = zone->zone_pgdat->node_id;
+	__u32 index = zone__index(zone, zone->zone_pgdat);
+	struct probe_stat *stat;
+	struct zone_state *st;
+	__s64 nr;
+
+	if (op == BUFFER_STORE) {
+		zone_state__unhold(node, index, order, PROBE_BUFFER);
+		return 0;
+	}
+	stat = probe__seen(PROBE_BUFFER);
+	if (!stat)
+		return 0;
+	st = zone_state__at(node, index);
+	if (!st || order >= HINT_NR_ORDERS) {
+		probe__dropped(stat, DROP_NO_ZONE);
+		return 0;
+	}
+	nr = 1LL << order;
+	__sync_fetch_and_add(&st->buffer_pages, op == BUFFER_FILL ? nr : -nr);
+	probe__recorded(stat);
+	return 0;
+}
+
+#include "hint_fallback.bpf.h"

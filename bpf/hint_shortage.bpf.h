@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The state of every populated zone at one instant: what the allocator had
+ * and what hinting held. Nothing is locked: the counts are those a lockless
+ * watermark test would have seen.
+ */
+#ifndef HINT_SHORTAGE_BPF_H
+#define HINT_SHORTAGE_BPF_H
+
+#include "hint_zone.bpf.h"
+
+/*
+ * Data symbols of the kernel: resolved through kallsyms, so they need
+ * CONFIG_KALLSYMS_ALL. node_data exists with NUMA, contig_page_data without.
+ */
+extern const void node_data __ksym __weak;
+extern const void node_states __ksym __weak;
+extern const void contig_page_data __ksym __weak;
+
+/* The low four gfp bits have not moved since 2.6. */
+#define GFP_DMA_BIT	0x1
+#define GFP_HIGHMEM_BIT	0x2
+#define GFP_DMA32_BIT	0x4
+#define GFP_MOVABLE_BIT	0x8
+
+/* gfp_zone() of 64 bit kernels, which have no highmem. */
+static __always_inline __u8 gfp__highest_zoneidx(__u32 gfp)
+{
+	if ((gfp & GFP_DMA_BIT) && bpf_core_enum_value_exists(enum zone_type, ZONE_DMA))
+		return bpf_core_enum_value(enum zone_type, ZONE_DMA);
+	if ((gfp & GFP_DMA32_BIT) && bpf_core_enum_value_exists(enum zone_type, ZONE_DMA32))
+		return bpf_core_enum_value(enum zone_type, ZONE_DMA32);
+	if ((gfp & GFP_HIGHMEM_BIT) && (gfp & GFP_MOVABLE_BIT))
+		return bpf_core_enum_value(enum zone_type, ZONE_MOVABLE);
+	return bpf_core_enum_value(enum zone_type, ZONE_NORMAL);
+}
+
+/* Older kernels have no count of the free part and test against the whole reserve. */
+struct zone___free_highatomic {
+	unsigned long nr_free_highatomic;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u64 read_u64(const void *at)
+{
+	__u64 v = 0;
+
+	bpf_probe_read_kernel(&v, sizeof(v), at);
+	return v;
+}
+
+/*
+ * A counter that is briefly negative, because its per-CPU parts are folded
+ * late, counts as 0. (Without a branch: each would double what the verifier
+ * has to walk.)
+ */
+static __always_inline __u32 pages_u32(__s64 v)
+{
+	return v & ~(v >> 63);
+}
+
+#define zone__field(zone, field) ((void *)__builtin_preserve_access_index(&(zone)->field))
+
+struct zone_snap_held {
+	struct zone_snap *snap;
+	struct zone_state *st;
+};
+
+/* Bounded: after four meetings with a writer the sample is what it is. */
+static long zone_snap__try_held(__u32 try, struct zone_snap_held *h)
+{
+	struct zone_snap *snap = h->snap;
+	struct zone_state *st = h->st;
+	__u64 seq = *(volatile __u64 *)&st->seq;
+
+	barrier();
+	snap->held_pages = st->held_pages;
+	snap->uncompensated_pages = st->uncompensated_pages;
+	for (int o = 0; o < HINT_NR_ORDERS; o++)
+		snap->held[o] = st->held_by_order[o];
+	barrier();
+	return !(seq & 1) && seq == *(volatile __u64 *)&st->seq;
+}
+
+static __noinline int zone_snap__fill(struct zone_snap *snap, struct zone *zone, __u32 node,
+				      __u32 index, __u32 highest)
+{
+	const __u32 wmark = sizeof(long);
+	void *marks = zone__field(zone, _watermark);
+	void *area = zone__field(zone, free_area);
+	struct zone_snap_held held = { .snap = snap };
+
+	__builtin_memset(snap, 0, sizeof(*snap));
+	snap->node = node;
+	snap->zone = index;
+	snap->free_pages = pages_u32(read_u64(zone__field(zone, vm_stat) +
+		bpf_core_enum_value(enum zone_stat_item, NR_FREE_PAGES) * sizeof(long)));
+	snap->min_pages = read_u64(marks);
+	snap->low_pages = read_u64(marks + wmark);
+	snap->high_pages = read_u64(marks + 2 * wmark);
+	snap->boost_pages = BPF_CORE_READ(zone, watermark_boost);
+	if (highest < HINT_NR_ZONES)
+		snap->reserve_pages = read_u64(zone__field(zone, lowmem_reserve) +
+					       highest * sizeof(long));
+	if (bpf_core_field_exists(struct zone___free_highatomic, nr_free_highatomic))
+		snap->highatomic_pages = BPF_CORE_READ((struct zone___free_highatomic *)zone,
+						       nr_free_highatomic);
+	else
+		snap->highatomic_pages = BPF_CORE_READ(zone, nr_reserved_highatomic);
+	for (int o = 0; o < HINT_NR_ORDERS; o++)
+		snap->nr_free[o] = read_u64(area + o * bpf_core_type_size(struct free_area) +
+					    bpf_core_field_offset(struct free_area, nr_free));
+	held.st = zone_state__at(node, index);
+	if (held.st) {
+		bpf_loop(4, zone_snap__try_held, &held, 0);
+		snap->buffer_pages = held.st->buffer_pages;
+	}
+	return 0;
+}
+
+struct zone_walk {
+	struct shortage *s;
+	__u64 nodes;		/* this one and those after it, a bit each */
+	__u32 node;
+	__u32 zone;
+};
+
+static long zone_walk__step(__u32 i, struct zone_walk *w)
+{
+	__u64 size = bpf_core_type_size(struct zone);
+	__u32 node = w->node, index = w->zone, nr;
+	struct pglist_data *pgdat = NULL;
+	bool wanted = w->nodes & 1;
+	struct shortage *s = w->s;
+	struct zone *zone;
+
+	if (!w->nodes)
+		return 1;
+	w->zone++;
+	if (!wanted || w->zone >= bpf_core_enum_value(enum zone_type, __MAX_NR_ZONES)) {
+		w->nodes >>= 1;
+		w->node++;
+		w->zone = 0;
+	}
+	if (!wanted)
+		return 0;
+	if (&node_data)
+		pgdat = (void *)read_u64((void *)&node_data + node * sizeof(void *));
+	else
+		pgdat = (void *)&contig_page_data;
+	if (!pgdat)
+		return 0;
+	zone = (void *)pgdat + bpf_core_field_offset(struct pglist_data, node_zones) + index * size;
+	if (!BPF_CORE_READ(zone, present_pages))
+		return 0;
+	nr = s->nr_zones;
+	if (nr >= HINT_MAX_SNAP_ZONES) {
+		s->zones_missing = 1;
+		return 1;
+	}
+	zone_snap__fill(&s->zones[nr], zone, node, index, s->highest_zoneidx);
+	s->nr_zones = nr + 1;
+	return 0;
+}
+
+/*
+ * Writes all of s but its padding and the zones beyond nr_zones. A global
+ * function: the verifier walks it once and not at each call. Returns 0.
+ */
+__noinline int shortage__fill(struct shortage *s, __u32 gfp, __u32 order, __u32 highest_zoneidx)
+{
+	struct hint_totals *totals = hint_totals__get();
+	struct zone_walk w = { .s = s, .nodes = 1 };
+	__u64 start;
+
+	if (!s)
+		return 0;
+	s->gfp = gfp;
+	s->order = order;
+	s->highest_zoneidx = highest_zoneidx;
+	s->nr_zones = 0;
+	s->zones_missing = 0;
+	s->batch_age_ns = 0;
+	if (totals) {
+		s->held_pages = totals->held_pages;
+		s->uncompensated_pages = totals->uncompensated_pages;
+		start = totals->batch_start_ns;
+		if (start)
+			s->batch_age_ns = bpf_ktime_get_ns() - start;
+	}
+	if (!&node_data && !&contig_page_data) {
+		s->zones_missing = 1;
+		return 0;
+	}
+	if (&node_data && &node_states)
+		w.nodes = read_u64((void *)&node_states + bpf_core_type_size(nodemask_t) *
+				   bpf_core_enum_value(enum node_states, N_MEMORY));
+	bpf_loop(HINT_NR_NODES * HINT_NR_ZONES, zone_walk__step, &w, 0);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What every part of the host runner needs: messages, bounded paths, whole
+ * files, time.
+ */
+#ifndef RUN_UTIL_H
+#define RUN_UTIL_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Exit statuses of hintrun (69 is EX_UNAVAILABLE of sysexits). */
+enum {
+	STATUS_DONE = 0,	/* every cell is done */
+	STATUS_FAILED = 1,	/* some cell's guest or workload failed */
+	STATUS_USAGE = 2,	/* wrong usage */
+	STATUS_INFRA = 69,	/* what a run needs is missing or broken */
+};
+
+#define NSEC_PER_SEC	((uint64_t)1000000000)
+#define NSEC_PER_MSEC	((uint64_t)1000000)
+#define MIB		((uint64_t)1 << 20)
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define PRINTF(f, a)	__attribute__((format(printf, f, a)))
+
+/* One line "hintrun: ..." on stderr. */
+void say__error(const char *fmt, ...) PRINTF(1, 2);
+
+uint64_t now__ns(void);		/* host CLOCK_MONOTONIC */
+
+/* snprintf that refuses to cut: 0 or -ENAMETOOLONG. */
+int str__fmt(char *buf, size_t size, const char *fmt, ...) PRINTF(3, 4);
+/* Does s consist of 1..max_len characters a-z 0-9 - _ and start with a letter or digit? */
+bool str__is_name(const char *s, size_t max_len);
+
+/* The whole file as a fresh NUL-terminated buffer; -EFBIG beyond max bytes. */
+int file__read(const char *path, size_t max, char **data, size_t *len);
+/* Write under a temporary name, flush, rename. */
+int file__replace(const char *path, const void *data, size_t len);
+int fd__write_all(int fd, const void *data, size_t len);
+bool file__is_executable(const char *path);
+
+int dir__make(const char *path);	/* with its parents, mode 0777 less umask */
+int dir__remove(const char *path);	/* with its content; absent is fine */
+int dir__free_bytes(const char *path, uint64_t *bytes);
+
+/*
+ * Output of a command, at most size - 1 bytes, without the last newline; argv
+ * ends with NULL. -ENOENT when it cannot be run, -EIO when it fails.
+ */
+int cmd__output(char *const argv[], char *buf, size_t size);
+
+#endif

@@ -1,0 +1,144 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Process 1 of the guest once the payload is unpacked (docs/guest.md): starts
+# the tracer, runs the workload, says how it ended, powers off. It reads the
+# cell from fw_cfg and writes only to the two ports and the console.
+#
+# While the workload runs this shell does nothing but wait: it starts no
+# program and reads no file, so it is no part of what is measured.
+HINT_DIR=/run/hint
+PATH=$HINT_DIR:/usr/sbin:/usr/bin
+LC_ALL=C
+export HINT_DIR PATH LC_ALL
+
+# What the runner takes for "the guest could not do its part".
+EX_INFRA=69
+
+log() {
+	echo "guest-init: $*" >/dev/console
+}
+
+# Off, at once: nothing is mounted for writing. The pause lets the serial port
+# send what was just said; under the virtual clock it takes no time.
+power_off() {
+	sleep 0.2
+	echo o >/proc/sysrq-trigger
+	sleep 60
+}
+
+# A guest that cannot go on says so by its status, where it can be said.
+give_up() {
+	log "$*"
+	hintsay bye $EX_INFRA
+	power_off
+}
+
+# port NAME: the device of the virtio port with that name.
+port() {
+	for port_dir in /sys/class/virtio-ports/*; do
+		read -r port_name <"$port_dir/name" || continue
+		if [ "$port_name" = "$1" ]; then
+			echo "/dev/${port_dir##*/}"
+			return 0
+		fi
+	done 2>/dev/null
+	return 1
+}
+
+# set_to FILE VALUE: a setting every arm needs alike must not fail unseen.
+set_to() {
+	echo "$2" >"$1" || give_up "cannot write $2 to $1"
+}
+
+# drained PID: wait for a reader of output to come to its end. A process left
+# behind may hold the pipe open: after two seconds go on without it.
+drained() {
+	drained_tries=20
+	while kill -0 "$1" 2>/dev/null && [ $drained_tries -gt 0 ]; do
+		drained_tries=$((drained_tries - 1))
+		sleep 0.1
+	done
+}
+
+work_port=$(port org.hintbuf.work) || {
+	log "no virtio port org.hintbuf.work: nobody to report to"
+	power_off
+}
+trace_port=$(port org.hintbuf.trace) || give_up "no virtio port org.hintbuf.trace"
+exec 3>"$work_port" || power_off
+
+# This shell and its helpers must outlive a shortage; the workload must not
+# inherit that (see below).
+echo -1000 >/proc/self/oom_score_adj
+# shellcheck disable=SC3045 # dash has it
+ulimit -c 0
+
+cell=/sys/firmware/qemu_fw_cfg/by_name/opt/org.hintbuf/cell/raw
+[ -r $cell ] || give_up "no cell: $cell is not there"
+set -a
+# shellcheck disable=SC1090 # made by the runner
+. $cell
+set +a
+
+# The kernel turns transparent huge pages and khugepaged off below 512 MiB of
+# memory and decides so before the balloon driver has taken the buffer: arms
+# of the same size X would differ. Hence say it in every arm. Starting
+# khugepaged raises min_free_kbytes, so it comes before anything is read back.
+thp=/sys/kernel/mm/transparent_hugepage
+case ${HINT_P_THP:=always} in
+always | madvise | never) ;;
+*) give_up "parameter thp is '$HINT_P_THP'; allowed: always, madvise, never" ;;
+esac
+set_to $thp/defrag madvise
+set_to $thp/khugepaged/defrag 1
+set_to $thp/use_zero_page 1
+set_to $thp/enabled "$HINT_P_THP"
+ip link set lo up || give_up "cannot set the loopback interface up"
+
+hintsay sync
+hintsay hello
+
+# What tracer and workload print goes into the record, line by line.
+mkfifo $HINT_DIR/tracer.out $HINT_DIR/workload.out
+hintsay log tracer <$HINT_DIR/tracer.out &
+tracer_reader=$!
+hinttrace --stream "$trace_port" --objects $HINT_DIR/bpf \
+	--ready $HINT_DIR/tracer.ready >$HINT_DIR/tracer.out 2>&1 3>&- &
+tracer=$!
+# 30 s of guest time: attaching takes under one.
+tries=300
+while [ ! -e $HINT_DIR/tracer.ready ]; do
+	tries=$((tries - 1))
+	if [ $tries -eq 0 ] || ! kill -0 $tracer 2>/dev/null; then
+		kill $tracer 2>/dev/null
+		drained $tracer_reader
+		give_up "the tracer did not become ready"
+	fi
+	sleep 0.1
+done
+
+if [ "${HINT_SHELL:-0}" = 1 ]; then
+	log "shell of arm ${HINT_ARM:-?}: the tracer runs (try 'hinttrace -d 5'); 'exit' ends the guest"
+	setsid -c sh -c 'echo 0 >/proc/self/oom_score_adj; cd /run/hint; exec sh -i' \
+		</dev/ttyS0 >/dev/ttyS0 2>&1
+	status=0
+else
+	hintsay log workload <$HINT_DIR/workload.out &
+	workload_reader=$!
+	(
+		echo 0 >/proc/self/oom_score_adj
+		cd $HINT_DIR/workload && exec ./run
+	) >$HINT_DIR/workload.out 2>&1 </dev/null &
+	wait $!
+	status=$?
+	drained $workload_reader
+fi
+
+# SIGTERM is the tracer's clean end: it writes its totals, then exits.
+kill -TERM $tracer 2>/dev/null
+wait $tracer || log "the tracer ended with status $?"
+drained $tracer_reader
+hintsay sync
+hintsay bye $status
+power_off

@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A test double for QEMU: enough of its command line, QMP and files that the
+runner can be shown every way in which a guest or QEMU may misbehave. What to
+do comes from the environment: FAKE_MODE. Nothing of the product uses this."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+
+HELLO = {
+    "type": "hello", "release": "6.12.0-fake", "cmdline": "console=ttyS0",
+    "mem_total_kib": 496044, "min_free_kib": 24460, "features": "0x22",
+    "order": 9, "delay_ms": 2000, "capacity": 32, "buffer_wanted_pages": 0,
+    "buffer_held_pages": 0, "zones": [], "swap_kib": 0,
+}  # fmt: skip
+
+STATS = {
+    "virtual-ns": 0, "guest-features": 34, "batches": 0, "chunks": 0,
+    "bytes-received": 0, "bytes-discarded": 0, "discard-ns": 0, "bytes-out": 0,
+    "bytes-out-max": 0, "buffer-pages": 0, "violations": 0,
+    "skipped-inhibited": 0, "skipped-poison": 0, "skipped-not-ram": 0,
+    "skipped-unaligned": 0, "skipped-past-end": 0, "skipped-failed": 0,
+}  # fmt: skip
+
+SEC = 1_000_000_000
+
+
+class Machine:
+    def __init__(self, argv: list[str]) -> None:
+        text = " ".join(argv)
+        self.path = dict(re.findall(r"file,id=(\w+),path=(\S+)", text))
+        fd = int(re.search(r"socket,id=qmp,fd=(\d+)", text).group(1))
+        self.qmp = socket.socket(fileno=fd)
+        self.qmp.setblocking(False)
+        self.pending = b""
+        self.stats = dict(STATS)
+
+    def write(self, port: str, data: bytes) -> None:
+        with open(self.path[port], "ab", buffering=0) as out:
+            out.write(data)
+
+    def line(self, port: str, obj: dict) -> None:
+        self.write(port, json.dumps(obj).encode() + b"\n")
+
+    def send(self, obj: dict) -> None:
+        self.qmp.setblocking(True)
+        self.qmp.sendall(json.dumps(obj).encode() + b"\r\n")
+        self.qmp.setblocking(False)
+
+    def serve(self, seconds: float) -> None:
+        """Answer commands for a while; `quit` ends the process."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                data = self.qmp.recv(65536)
+                if not data:
+                    sys.exit(0)
+                self.pending += data
+            except BlockingIOError:
+                time.sleep(0.01)
+                continue
+            *lines, self.pending = self.pending.split(b"\n")
+            for line in lines:
+                self.answer(json.loads(line)["execute"])
+
+    def answer(self, command: str) -> None:
+        if command == "quit":
+            self.send({"return": {}})
+            sys.exit(0)
+        self.send({"return": dict(self.stats) if command == "qom-get" else {}})
+
+    def start(self) -> None:
+        version = {"qemu": {"major": 10, "minor": 0, "micro": 99}, "package": "fake"}
+        self.send({"QMP": {"version": version, "capabilities": []}})
+        self.write("console", b"[    0.000000] Linux version 6.12.0-fake\n")
+        self.serve(0.05)
+
+    def sync(self, t_ns: int) -> None:
+        """Guest time t; the virtual clock is one second ahead of it."""
+        self.stats["virtual-ns"] = t_ns + SEC
+        self.line("work", {"type": "sync", "t_ns": t_ns, "tsc": t_ns + SEC})
+
+    def shutdown(self, reason: str = "guest-shutdown") -> None:
+        self.send({"event": "SHUTDOWN", "data": {"guest": True, "reason": reason}})
+        self.send({"event": "STOP"})
+        self.serve(60)
+
+    def good_guest(self, status: int = 0) -> None:
+        self.sync(1 * SEC)
+        self.line("work", HELLO)
+        self.line("trace", {"type": "sample", "t_ns": 2 * SEC, "src": "guest"})
+        self.serve(0.15)
+        self.stats["virtual-ns"] = 4 * SEC
+        self.serve(0.15)
+        self.line("trace", {"type": "sample", "t_ns": 50 * SEC, "src": "guest"})
+        self.sync(60 * SEC)
+        self.line("work", {"type": "bye", "status": status})
+        self.shutdown()
+
+
+def garbage(m: Machine) -> None:
+    m.write("work", b"\x00\xff garbage <script>alert(1)</script>\n")
+
+
+def endless_line(m: Machine) -> None:
+    m.write("trace", b"a" * 300_000 + b"\n")
+
+
+def lie_as_host(m: Machine) -> None:
+    m.line("trace", {"type": "sample", "t_ns": 3, "src": "host", "rss_bytes": 0})
+
+
+def lie_as_runner(m: Machine) -> None:
+    m.line("work", {"type": "end", "status": "done", "failure": None})
+
+
+def splat(m: Machine) -> None:
+    m.write("console", b"[    3.0] BUG: Bad page state in process wave  pfn:0a7e9\n")
+
+
+def oom(m: Machine) -> None:
+    m.write("console", b"[    3.0] wave invoked oom-killer: gfp_mask=0x140dca\n"
+            b"[    3.0] Call Trace:\n[    3.0]  oom_kill_process.cold+0xa/0xbe\n"
+            b"[    3.0] Out of memory: Killed process 71 (wave)\n")  # fmt: skip
+
+
+def ledger(m: Machine) -> None:
+    """The device received what the tracer never saw hinted."""
+    m.sync(1 * SEC)
+    m.line("work", HELLO)
+    m.line("trace", {"type": "sample", "t_ns": 2 * SEC, "src": "guest"})
+    for t in (3, 5):
+        m.stats["virtual-ns"] = t * SEC + SEC
+        m.stats["bytes-received"] = m.stats["bytes-discarded"] = t << 21
+        m.serve(0.3)
+    m.line("trace", {"type": "sample", "t_ns": 50 * SEC, "src": "guest"})
+    m.sync(60 * SEC)
+    m.line("work", {"type": "bye", "status": 0})
+    m.shutdown()
+
+
+def flood(m: Machine) -> None:
+    m.line("work", HELLO)
+    line = json.dumps({"type": "log", "t_ns": 1, "src": "x", "text": "y" * 60000})
+    block = (line.encode() + b"\n") * 64
+    while True:
+        m.write("trace", block)
+        m.serve(0.005)
+
+
+def main() -> None:
+    mode = os.environ["FAKE_MODE"]
+    if mode == "once-bad":  # bad in the first run, good in the next
+        flag = os.environ["FAKE_FLAG"]
+        mode = "good" if os.path.exists(flag) else "workload"
+        open(flag, "w").close()
+    if mode == "refuse":
+        sys.exit("fake-qemu: property 'x' not found")
+    m = Machine(sys.argv)
+    m.start()
+    extra = {"garbage": garbage, "endless-line": endless_line, "lie-as-host": lie_as_host,
+             "lie-as-runner": lie_as_runner, "splat": splat, "oom": oom}  # fmt: skip
+    if mode == "good":
+        m.good_guest()
+    elif mode in extra:
+        extra[mode](m)
+        m.good_guest()
+    elif mode == "workload":
+        m.good_guest(status=3)
+    elif mode == "slow":
+        m.line("work", HELLO)
+        for _ in range(600):
+            m.line("work", {"type": "log", "t_ns": 1, "src": "x", "text": "alive"})
+            m.serve(0.1)
+    elif mode == "half-line":
+        m.line("work", HELLO)
+        m.write("work", b'{"type":"bye","sta')
+        m.shutdown()
+    elif mode == "hang":
+        m.line("work", HELLO)
+        m.serve(600)
+    elif mode == "hang-boot":
+        m.serve(600)
+    elif mode == "panic":
+        m.write("console", b"[    1.0] Kernel panic - not syncing: VFS: no root\n")
+        m.shutdown("guest-reset")
+    elif mode == "power-off":
+        m.line("work", HELLO)
+        m.shutdown()
+    elif mode == "killed":
+        m.line("work", HELLO)
+        m.serve(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif mode == "stopped":
+        m.send({"event": "STOP"})
+        m.serve(600)
+    elif mode == "old-qemu":
+        del m.stats["violations"]
+        m.serve(600)
+    elif mode == "ledger":
+        ledger(m)
+    elif mode == "flood":
+        flood(m)
+    else:
+        sys.exit(f"fake-qemu: FAKE_MODE={mode}")
+
+
+main()

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The HTML: self-contained, nothing of a record unescaped, written whole or not at all; the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from make_records import Toy, spec, write_cell, write_experiment
+
+from analysis.__main__ import main, write_file
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}\x1b[2J"
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+
+def parse(path: Path) -> list[tuple[str, dict[str, str | None]]]:
+    tags = Tags()
+    tags.feed(path.read_text())
+    return tags.seen
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("toy")
+    write_experiment(path, repeats=2, rounds=12)
+    assert main(["report", str(path)]) == 0
+    return path
+
+
+def test_self_contained(toy):
+    text = (toy / "report.html").read_text()
+    tags = parse(toy / "report.html")
+    assert not [
+        t for t, _ in tags if t in ("script", "link", "iframe", "img", "object", "embed", "base", "form")
+    ]
+    for _, attrs in tags:
+        assert not [k for k in attrs if k.startswith("on")]
+        for name in ("src", "href", "xlink:href"):
+            assert (attrs.get(name) or "#").startswith("#")
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+
+
+def test_ids_are_unique_and_links_lead_somewhere(toy):
+    tags = parse(toy / "report.html")
+    ids = [a["id"] for _, a in tags if a.get("id")]
+    assert len(ids) == len(set(ids))
+    for _, attrs in tags:
+        for name in ("href", "xlink:href"):
+            if attrs.get(name):
+                assert attrs[name][1:] in ids
+
+
+def test_figures_are_named_and_use_the_palette(toy):
+    text = (toy / "report.html").read_text()
+    figures = re.findall(r"<svg .*?</svg>", text, re.DOTALL)
+    assert len(figures) == 6
+    for svg in figures:
+        assert 'role="img"' in svg and "<title" in svg and "<desc" in svg
+        assert not re.search(r"(fill|stroke): ?#(0[1-5]|0a)", svg)
+        assert "NaN" not in svg and "nan" not in re.sub(r"<text.*?</text>", "", svg, flags=re.DOTALL)
+
+
+def hostile_record(arm: str) -> tuple[dict, list[dict]]:
+    s = spec(arm, 1, 1, workload=HOSTILE, kernel=HOSTILE, params={HOSTILE: HOSTILE})
+    lines = Toy(s, rounds=8).run(HOSTILE)
+    lines[0]["experiment"] = HOSTILE
+    for key in lines[0]["host"]:
+        lines[0]["host"][key] = HOSTILE
+    lines[0]["guest"] |= {"release": HOSTILE, "cmdline": HOSTILE}
+    for line in lines:
+        if line.get("kind") == "oom_kill":
+            line |= {"victim_comm": HOSTILE, "culprit_comm": HOSTILE}
+    lines.insert(
+        -1, {"type": "loss", "t_ns": 1, "probe": HOSTILE, "seen": 2, "recorded": 1, "dropped": {HOSTILE: 1}}
+    )
+    lines.insert(-1, {"type": "log", "t_ns": 1, "src": "work", "text": HOSTILE})
+    return s, lines
+
+
+def test_hostile_strings_stay_text(tmp_path, toy):
+    for arm in ("none", "reporting", "buffer"):
+        s, lines = hostile_record(arm)
+        write_cell(tmp_path, s, lines)
+    s, lines = hostile_record("none")
+    s = {**s, "repeat": 2}
+    lines[-1] |= {"status": "failed", "failure": HOSTILE, "failure_detail": HOSTILE}
+    lines[0]["spec"] = s
+    write_cell(tmp_path, s, lines)
+    bad = write_cell(tmp_path, spec("none", 1, 3), [])
+    (bad / "record.jsonl").write_text(json.dumps({"type": HOSTILE}) + "\n")
+    main(["report", str(tmp_path), "--allow-loss"])
+    text = (tmp_path / "report.html").read_text()
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<script" not in text and "<img" not in text and "\x1b" not in text
+    assert "{{ 7*7 }}" in text
+    extra = {t for t, _ in parse(tmp_path / "report.html")} - {t for t, _ in parse(toy / "report.html")}
+    assert extra <= {"br", "small", "strong"}  # notices and reasons, which the toy does not have
+
+
+def test_failed_and_unfinished_are_in_plain_sight(tmp_path, capsys):
+    write_experiment(tmp_path, repeats=1, rounds=3)
+    s = spec("none", 1, 2)
+    lines = Toy(s, rounds=2).run("x")
+    write_cell(
+        tmp_path,
+        s,
+        [*lines[:-1], {**lines[-1], "status": "failed", "failure": "hang", "failure_detail": "silent"}],
+    )
+    (write_cell(tmp_path, spec("none", 1, 3), lines) / "record.jsonl").unlink()
+    broken = write_cell(tmp_path, spec("none", 1, 4), lines[:-1])
+    assert main(["report", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert f"{broken}/record.jsonl:{len(lines) - 1}: type: no end line" in err
+    assert "cells: 4 finished, 2 failed, 1 unfinished" in out
+    assert out.rstrip().endswith("report.html")
+    text = (tmp_path / "report.html").read_text()
+    head = text[: text.index("<main>")]
+    for words in ("2 failed", "1 unfinished", "hang: silent", "no end line"):
+        assert words in head
+    cells = json.loads((tmp_path / "summary.json").read_text())["cells"]
+    assert (cells["finished"], cells["failed"], cells["unfinished"]) == (4, 2, 1)
+
+
+def test_nothing_at_all(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    assert "no finished run" in capsys.readouterr().out
+    assert "There is no finished run to judge." in (tmp_path / "report.html").read_text()
+
+
+def test_out_and_usage(tmp_path, toy, capsys):
+    out = tmp_path / "deep.html"
+    assert main(["report", str(toy), "--out", str(out)]) == 0
+    assert out.read_text().startswith("<!doctype html>")
+    assert main(["report", str(tmp_path / "missing")]) == 2
+    assert "not a folder" in capsys.readouterr().err
+    assert main(["judge", str(tmp_path / "missing")]) == 2
+    for wrong in ([], ["odd"], ["report"]):
+        with pytest.raises(SystemExit) as e:
+            main(wrong)
+        assert e.value.code == 2
+
+
+def test_judge_writes_a_verdict_a_line(toy, capsys):
+    record = next(toy.glob("reporting-s1-r1-*")) / "record.jsonl"
+    assert main(["judge", str(record)]) == 0
+    lines = [json.loads(x) for x in capsys.readouterr().out.splitlines()]
+    assert len(lines) == sum('"zones"' in x and '"event"' in x for x in record.read_text().splitlines())
+    kill = next(x for x in lines if x["kind"] == "oom_kill")
+    assert (
+        kill["level"] == "F1"
+        and kill["gfp"].startswith("GFP_HIGHUSER_MOVABLE")
+        and "fails" in kill["zones"][0]
+    )
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def full(fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError):
+        write_file(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

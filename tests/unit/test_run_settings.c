@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* SOURCES: collectors/run_settings.c collectors/run_cell.c collectors/run_hash.c collectors/run_util.c collectors/common_num.c */
+/* LIBS: -ljansson -lnettle */
+#include "tap.h"
+#include "../../collectors/run_settings.h"
+#include "../../collectors/run_util.h"
+
+int main(void)
+{
+	static const struct {
+		const char *name, *value;
+		int good;
+	} cases[] = {
+		{ "mem", "512M", 1 }, { "mem", "513M", 0 }, { "mem", "5Q", 0 },
+		{ "mem", "-512M", 0 }, { "mem", "", 0 }, { "mem", "1M", 0 },
+		{ "mem", "65G", 0 }, { "mem", "512M ", 0 },
+		{ "buffer", "64M", 1 }, { "buffer", "0", 0 },
+		{ "ack-delay", "0", 1 }, { "ack-delay", "200ms", 1 },
+		{ "ack-delay", "200ms+1ms", 1 }, { "ack-delay", "0+1ms", 1 },
+		{ "ack-delay", "200", 0 }, { "ack-delay", "200ms+", 0 },
+		{ "ack-delay", "+1ms", 0 }, { "ack-delay", "601s", 0 },
+		{ "ack-delay", "1ms+1ms+1ms", 0 },
+		{ "clock", "virtual", 1 }, { "clock", "virtual|real", 0 },
+		{ "clock", "", 0 }, { "clock", "virtua", 0 },
+		{ "accel", "kvm", 1 }, { "accel", "hvf", 0 },
+		{ "seed", "0", 1 }, { "seed", "4294967296", 0 }, { "seed", "1x", 0 },
+		{ "repeats", "0", 0 }, { "repeats", "3", 1 },
+		{ "quick", "1", 1 }, { "quick", "yes", 0 },
+		{ "workload", "", 0 }, { "nonsense", "1", 0 },
+	};
+	struct settings s;
+	size_t i;
+
+	ok(!settings__init(&s), "init");
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		is_u64(!settings__set(&s, cases[i].name, cases[i].value, "test"), cases[i].good,
+		       "%s=%s is %s", cases[i].name, cases[i].value,
+		       cases[i].good ? "taken" : "refused");
+
+	ok(!settings__set(&s, "ack-delay", "150ms+2ms", "test"), "a delay with both parts");
+	is_u64(s.ack_base_ns, 150000000, "base");
+	is_u64(s.ack_per_chunk_ns, 2000000, "per chunk");
+	ok(settings__set(&s, "ack-delay", "1ms+x", "test"), "a bad second part");
+	is_u64(s.ack_base_ns, 150000000, "leaves the first as it was");
+
+	ok(!settings__set_param(&s, "rate", "400", "test"), "a parameter");
+	ok(settings__set_param(&s, "Rate", "400", "test"), "refused: a capital");
+	ok(settings__set_param(&s, "rate", "4'00", "test"), "refused: a quote");
+	ok(settings__set_param(&s, "rate", "4\n00", "test"), "refused: a new line");
+	settings__free(&s);
+	return tap__done();
+}

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The host's part of trace.sh: reads the two streams of each arm and prints TAP.
+
+Usage: trace_check.py FOLDER ARM...
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+_nr = 0
+_nr_failed = 0
+
+
+def ok(passed: bool, name: str, detail: object = "") -> None:
+    global _nr, _nr_failed
+    _nr += 1
+    print(f"{'ok' if passed else 'not ok'} {_nr} - {name}")
+    if not passed:
+        _nr_failed += 1
+        print(f"# {detail}")
+
+
+def lines(path: Path) -> tuple[list[dict], int]:
+    """Objects of a stream and the number of lines that are none."""
+    good, bad = [], 0
+    for raw in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            good.append(json.loads(raw))
+        except ValueError:
+            bad += 1
+    return good, bad
+
+
+def phase(work: list[dict], name: str) -> tuple[int, int]:
+    """Begin and end of a phase; an empty interval when the guest did not get there."""
+    at = {x["edge"]: x["t_ns"] for x in work if x["type"] == "phase" and x["name"] == name}
+    return at.get("begin", 0), at.get("end", 0)
+
+
+def within(events: list[dict], span: tuple[int, int], kind: str) -> list[dict]:
+    return [e for e in events if e["kind"] == kind and span[0] <= e["t_ns"] <= span[1]]
+
+
+def zone_sums(sample: dict, field: str) -> int:
+    return sum(z[field] for z in sample["zones"])
+
+
+def check_kills(arm: str, work: list[dict], events: list[dict]) -> None:
+    kills = within(events, phase(work, "kills"), "oom_kill")
+    ok(
+        len(kills) == 3 and all(k["victim_comm"] == "tail" and not k["memcg"] for k in kills),
+        f"{arm}: three processes too large are three kills of tail",
+        [(k["victim_comm"], k["memcg"]) for k in kills],
+    )
+    ok(
+        all(k["victim_rss_pages"] > 20000 and k["victim_oom_score_adj"] == 1000 for k in kills),
+        f"{arm}: the victim's size and score are its own",
+        [(k["victim_rss_pages"], k["victim_oom_score_adj"]) for k in kills],
+    )
+    # The kernel's test failed a moment ago, with the high mark: so it must in the sample.
+    starved = [
+        z
+        for k in kills
+        for z in k["zones"]
+        if z["zone"] <= k["highest_zoneidx"]
+        and z["free_pages"] - z["highatomic_pages"] > z["high_pages"] + z["boost_pages"] + z["reserve_pages"]
+    ]
+    ok(not starved and all(k["zones"] for k in kills), f"{arm}: no zone was above its mark at a kill", starved)
+    of_group = within(events, phase(work, "memcg"), "oom_kill")
+    ok(
+        len(of_group) == 1 and of_group[0]["memcg"] and of_group[0]["constraint"] == "memcg",
+        f"{arm}: a kill by a cgroup's limit is told apart",
+        of_group,
+    )
+
+
+def check_zones(arm: str, events: list[dict]) -> None:
+    """What a snapshot says must fit together."""
+    zones = [z for e in events for z in e.get("zones", [])]
+    wrong = [z for z in zones if sum(n << o for o, n in z["held_by_order"]) != z["held_pages"]]
+    ok(bool(zones) and not wrong, f"{arm}: held chunks by order make up the held pages", wrong[:1])
+    # Free pages are counted a moment before the blocks are, while others allocate.
+    wrong = [
+        z
+        for z in zones
+        if abs(sum(n << o for o, n in enumerate(z["nr_free_by_order"])) - z["free_pages"]) > 2048
+    ]
+    ok(not wrong, f"{arm}: free blocks by order make up the free pages", wrong[:1])
+    wrong = [z for z in zones if not z["min_pages"] <= z["low_pages"] <= z["high_pages"]]
+    ok(not wrong, f"{arm}: watermarks ascend", wrong[:1])
+
+
+def check_hinting(arm: str, trace: list[dict], events: list[dict], hists: dict) -> None:
+    batches = [e for e in events if e["kind"] == "batch"]
+    ordered = all(b["start_ns"] <= b["sent_ns"] <= b["ack_ns"] <= b["done_ns"] for b in batches)
+    ok(bool(batches) and ordered, f"{arm}: batches are isolated, sent, acknowledged, back, in this order")
+    slow = [b for b in batches if b["ack_ns"] - b["sent_ns"] >= 20_000_000 and b["err"] == 0]
+    ok(len(slow) == len(batches), f"{arm}: the device's 20 ms are in every acknowledgement")
+    sizes = [b for b in batches if not b["nr_chunks"] << b["min_order"] <= b["nr_pages"] <= b["nr_chunks"] << b["max_order"]]
+    ok(not sizes, f"{arm}: pages of a batch fit its chunks and orders", sizes[:1])
+    ok(
+        hists["batch_hold"]["n"] == len(batches) == hists["batch_ack"]["n"],
+        f"{arm}: as many values in the histograms as batches",
+        (hists["batch_hold"]["n"], len(batches), hists["batch_ack"]["n"]),
+    )
+
+    samples = [x for x in trace if x["type"] == "sample"]
+    last = samples[-1]
+    ok(zone_sums(last, "held_pages") == 0, f"{arm}: at rest nothing is held", last["zones"])
+    grows = all(
+        a["held_page_ns"] <= b["held_page_ns"] and a["uncompensated_page_ns"] <= b["uncompensated_page_ns"]
+        for a, b in zip(samples, samples[1:])
+    )
+    ok(grows, f"{arm}: the integrals never fall")
+    # Each chunk is held from its isolation to its return: between the sum of
+    # (sent..ack) and the sum of (start..done), pages times time.
+    low = sum(b["nr_pages"] * (b["ack_ns"] - b["sent_ns"]) for b in batches)
+    high = sum(b["nr_pages"] * (b["done_ns"] - b["start_ns"]) for b in batches)
+    ok(low <= last["held_page_ns"] <= high, f"{arm}: exposure agrees with the batches", (low, last["held_page_ns"], high))
+
+    if arm == "buffer":
+        ok(last["exchanges"] > 0, f"{arm}: chunks were exchanged", last["exchanges"])
+        ok(last["uncompensated_page_ns"] == 0, f"{arm}: exposure is 0", last["uncompensated_page_ns"])
+        ok(last["exchange_free_delta_pages"] == 0, f"{arm}: no exchange changed the free pages")
+        ok(not [e for e in events if e["kind"] == "exchange_violation"], f"{arm}: no violation")
+        levels = {zone_sums(s, "buffer_pages") + zone_sums(s, "held_pages") for s in samples}
+        ok(levels == {8192}, f"{arm}: buffer and held chunks are 32 MiB in every sample", levels)
+        ok(all(b["exchange"] for b in batches), f"{arm}: every batch says that it was exchanged")
+        ok(
+            hists["exchange_latency"]["n"] == last["exchanges"],
+            f"{arm}: every exchange was timed",
+            (hists["exchange_latency"]["n"], last["exchanges"]),
+        )
+    else:
+        ok(
+            last["uncompensated_page_ns"] == last["held_page_ns"] > 0,
+            f"{arm}: without a buffer all that is held is exposure",
+            last,
+        )
+        ok(hists["exchange_latency"]["n"] == 0 == last["exchanges"], f"{arm}: nothing was exchanged")
+
+
+def check_losses(arm: str, trace: list[dict], events: list[dict]) -> None:
+    losses = {x["probe"]: x for x in trace if x["type"] == "loss"}
+    wrong = [x for x in losses.values() if x["seen"] != x["recorded"] + sum(x["dropped"].values())]
+    ok(len(losses) == 15 and not wrong, f"{arm}: seen = recorded + dropped for all 15 probes", wrong or sorted(losses))
+    lost = {p: x["dropped"] for p, x in losses.items() if x["dropped"]}
+    ok(not lost, f"{arm}: nothing was dropped", lost)
+    for probe in ("batch", "oom_kill", "alloc_fail", "direct_reclaim", "compaction_stall", "kswapd_wake"):
+        nr = sum(e["kind"] == probe for e in events)
+        ok(losses[probe]["recorded"] == nr, f"{arm}: {probe}: as many lines as recorded", (losses[probe], nr))
+    ok(
+        losses["isolate"]["recorded"] == losses["putback"]["recorded"] + (losses["buffer"]["recorded"] if arm == "buffer" else 0),
+        f"{arm}: every chunk isolated came back",
+        (losses["isolate"], losses["putback"], losses["buffer"]),
+    )
+
+
+def check_paging(arm: str, work: list[dict], hists: dict) -> None:
+    values = [x["text"].split() for x in work if x["type"] == "log" and x["src"] == "value"]
+    pswpout = {v[0]: int(v[1]) for v in values if len(v) == 2}.get("pswpout", 0)
+    ok(
+        0 < hists["swap_out"]["n"] <= pswpout,
+        f"{arm}: swap-outs were timed, at most one a page",
+        (hists["swap_out"]["n"], pswpout),
+    )
+    for h in hists.values():
+        ok(
+            h["n"] == sum(n for _, n in h["counts"]) and h["counts"] == sorted(h["counts"]),
+            f"{arm}: histogram {h['name']} adds up",
+        )
+
+
+def check_arm(folder: Path, arm: str) -> None:
+    work, bad_work = lines(folder / f"{arm}.work")
+    trace, bad_trace = lines(folder / f"{arm}.trace")
+    ok(any(x["type"] == "bye" for x in work), f"{arm}: the guest came to its end", f"see {folder}/{arm}.console")
+    ok(not bad_work and not bad_trace, f"{arm}: every line is JSON", (bad_work, bad_trace))
+    console = (folder / f"{arm}.console").read_text(errors="replace")
+    splats = [s for s in ("BUG:", "WARNING:", "Oops", "Call Trace:\n") if s in console and s != "Call Trace:\n"]
+    ok(not splats, f"{arm}: no splat on the console", splats)
+    for x in work:
+        if x["type"] == "log" and x["src"] == "check":
+            ok(x["text"].startswith("ok "), f"{arm}: {x['text'].split(' ', 2)[-1] if x['text'].startswith('not') else x['text'][3:]}")
+        elif x["type"] == "log" and x["src"] == "note":
+            print(f"# {arm}: {x['text']}")
+    events = [x for x in trace if x["type"] == "event"]
+    hists = {x["name"]: x for x in trace if x["type"] == "hist"}
+    if len(hists) != 9 or not any(x["type"] == "sample" for x in trace):
+        ok(False, f"{arm}: nine histograms and samples", sorted(hists))
+        return
+    check_kills(arm, work, events)
+    check_zones(arm, events)
+    check_hinting(arm, trace, events, hists)
+    check_losses(arm, trace, events)
+    check_paging(arm, work, hists)
+
+
+def main() -> int:
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    for arm in sys.argv[2:]:
+        check_arm(Path(sys.argv[1]), arm)
+    print(f"1..{_nr}")
+    return 1 if _nr_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

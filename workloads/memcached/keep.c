@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * keep: runs a program and starts it again when it is killed.
+ *
+ * Safe from the OOM killer itself, it starts the program as an ordinary
+ * victim and records each of its ends.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../collectors/common_num.h"
+#include "../../collectors/common_proc.h"
+#include "../../collectors/common_time.h"
+
+enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INFRASTRUCTURE = 69 };
+
+#define TERM_NS		(5 * NSEC_PER_SEC)	/* from SIGTERM to SIGKILL */
+#define NAME_MAX_LEN	64
+
+static const char usage_text[] =
+"Usage: keep [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
+"Runs a program, and starts it again when it is killed by SIGKILL.\n"
+"\n"
+"  --name=NAME          role in the record lines        [the program]\n"
+"  --restart=TIME       pause before it is started again [200ms]\n"
+"  --out-fd=N           write record lines to descriptor N (docs/record.md)\n"
+"  --unprotected        no locked memory, no exemption from the OOM killer\n"
+"  --help\n"
+"\n"
+"The program runs with oom_score_adj 0 and without descriptor N.\n"
+"SIGTERM ends the program, and then keep.\n"
+"\n"
+"Example:\n"
+"  keep --name=memcached --out-fd=3 memcached -u root -m 200\n"
+"\n"
+"Exit status: 0 ended by SIGTERM or SIGINT, 1 the program ended in another way\n"
+"than by SIGKILL, 2 wrong usage, 69 the process could not be protected.\n";
+
+struct options {
+	const char *name;
+	uint64_t restart_ns;
+	int out_fd;
+	bool protect;
+	char **argv;
+};
+
+static void usage_error(const char *name, const char *value, const char *why)
+{
+	fprintf(stderr, "keep: %s%s: %s; see keep --help\n", name, value, why);
+	exit(EXIT_USAGE);
+}
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+	static const struct option longopts[] = {
+		{ "name", required_argument, NULL, 'n' },
+		{ "restart", required_argument, NULL, 'r' },
+		{ "out-fd", required_argument, NULL, 'o' },
+		{ "unprotected", no_argument, NULL, 'u' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	uint64_t v;
+	int c;
+
+	*o = (struct options){
+		.restart_ns = 200 * NSEC_PER_MSEC, .out_fd = -1, .protect = true,
+	};
+	/* "+": the program's own options are not for us. */
+	while ((c = getopt_long(argc, argv, "+", longopts, NULL)) != -1) {
+		switch (c) {
+		case 'n':
+			o->name = optarg;
+			break;
+		case 'r':
+			if (num__duration_ns(optarg, 0, 60 * NSEC_PER_SEC, &o->restart_ns))
+				usage_error("--restart=", optarg,
+					    "must be a time of at most 60s, such as 200ms");
+			break;
+		case 'o':
+			if (num__u64(optarg, 1, 1023, &v))
+				usage_error("--out-fd=", optarg, "must be 1 to 1023");
+			o->out_fd = (int)v;
+			break;
+		case 'u':
+			o->protect = false;
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			exit(EXIT_DONE);
+		default:	/* getopt said what is wrong */
+			exit(EXIT_USAGE);
+		}
+	}
+	if (optind == argc)
+		usage_error("PROGRAM", "", "is needed");
+	o->argv = argv + optind;
+	if (!o->name)
+		o->name = o->argv[0];
+	if (strlen(o->name) > NAME_MAX_LEN)
+		usage_error("--name=", o->name, "must be at most 64 bytes");
+}
+
+static void __attribute__((noreturn))
+exec_child(const struct options *o, const sigset_t *mask)
+{
+	int err;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	err = o->protect ? proc__set_oom_score_adj(0) : 0;
+	if (err) {
+		fprintf(stderr, "keep: cannot set oom_score_adj of %s: %s\n",
+			o->argv[0], strerror(-err));
+		_exit(EXIT_FAILED);
+	}
+	if (o->out_fd >= 0)
+		close(o->out_fd);
+	sigprocmask(SIG_SETMASK, mask, NULL);
+	execvp(o->argv[0], o->argv);
+	fprintf(stderr, "keep: cannot run %s: %s\n", o->argv[0], strerror(errno));
+	_exit(127);
+}
+
+/* The signals waited for, blocked from the start. */
+struct signals {
+	sigset_t all, child, stop, old;
+};
+
+static void block_signals(struct signals *s)
+{
+	/* SIGCHLD then means the end of a child, never a stopped one. */
+	const struct sigaction sa = {
+		.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP,
+	};
+
+	sigaction(SIGCHLD, &sa, NULL);
+	sigemptyset(&s->child);
+	sigaddset(&s->child, SIGCHLD);
+	sigemptyset(&s->stop);
+	sigaddset(&s->stop, SIGTERM);
+	sigaddset(&s->stop, SIGINT);
+	s->all = s->stop;
+	sigaddset(&s->all, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &s->all, &s->old);
+}
+
+/* Ends the child in good order if it can, and waits for it. */
+static void terminate(pid_t child, const struct signals *s)
+{
+	struct timespec limit = time__to_timespec(TERM_NS);
+
+	kill(child, SIGTERM);
+	if (sigtimedwait(&s->child, NULL, &limit) < 0)
+		kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+/* Records the end of a child; whether it is to be started again. */
+static bool record_end(const struct options *o, pid_t child)
+{
+	int wstatus, err;
+
+	waitpid(child, &wstatus, 0);
+	if (o->out_fd >= 0) {
+		err = proc__write_exit(o->out_fd, o->name, child, wstatus, -1);
+		if (err) {
+			fprintf(stderr, "keep: cannot write to descriptor %d: %s\n",
+				o->out_fd, strerror(-err));
+			return false;
+		}
+	}
+	if (WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGKILL)
+		return true;
+	fprintf(stderr, "keep: %s ended with wait status 0x%x\n", o->name, wstatus);
+	return false;
+}
+
+static int keep_running(const struct options *o)
+{
+	struct timespec pause = time__to_timespec(o->restart_ns);
+	struct signals signals;
+	pid_t child;
+
+	block_signals(&signals);
+	for (;;) {
+		child = fork();
+		if (child == 0)
+			exec_child(o, &signals.old);
+		if (child > 0) {
+			if (sigwaitinfo(&signals.all, NULL) != SIGCHLD) {
+				terminate(child, &signals);
+				return EXIT_DONE;
+			}
+			if (!record_end(o, child))
+				return EXIT_FAILED;
+		}
+		/* Killed, or no memory for a fork. */
+		if (sigtimedwait(&signals.stop, NULL, &pause) > 0)
+			return EXIT_DONE;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+
+	parse_options(&o, argc, argv);
+	if (o.protect && proc__protect("keep"))
+		return EXIT_INFRASTRUCTURE;
+	return keep_running(&o);
+}

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * mcload: open-loop load for memcached.
+ *
+ * Every request has an intended start that comes from a seeded schedule and
+ * from nothing else.  Latency counts from there, so a stalled server is
+ * charged with every request that fell due meanwhile, not only with the one
+ * that happened to be on its way.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "../../collectors/common_num.h"
+#include "../../collectors/common_proc.h"
+#include "../../collectors/common_time.h"
+#include "mcload_load.h"
+#include "mcload_prefill.h"
+
+enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INFRASTRUCTURE = 69 };
+
+#define DAY_NS (86400 * NSEC_PER_SEC)
+
+struct options {
+	struct load_opts load;
+	uint64_t prefill_bytes;
+	uint64_t wait_ns;
+	int out_fd;
+	bool protect;
+};
+
+static const char usage_text[] =
+"Usage: mcload [OPTION]...\n"
+"Open-loop load generator for memcached.\n"
+"\n"
+"Load:\n"
+"  --server=ADDR        HOST:PORT (numeric) or unix:PATH   [127.0.0.1:11211]\n"
+"  --protocol=P         text or meta                       [text]\n"
+"  --rate=N             requests per second, 0.001..1000000 [500]\n"
+"  --schedule=S         poisson or fixed gaps              [poisson]\n"
+"  --warmup=TIME        unmeasured part before             [1s]\n"
+"  --duration=TIME      measured part; 0s: only --prefill  [10s]\n"
+"  --drain=TIME         wait for answers at the end        [5s]\n"
+"  --conns=N            connections, 1..64                 [8]\n"
+"  --seed=N             of schedule, keys and sizes        [1]\n"
+"Items:\n"
+"  --keys=N             size of the key space              [20000]\n"
+"  --zipf=THETA         skew of popularity, 0..5           [0.99]\n"
+"  --value-size=S       etc (Atikoglu et al. 2012) or 1..16384 bytes [etc]\n"
+"  --value-max=BYTES    bound of etc sizes, up to 16384    [8192]\n"
+"  --get-ratio=R        share of gets, 0..1; a miss is followed by a set [0.9]\n"
+"  --prefill=BYTES      first store all keys, then ballast up to BYTES [0]\n"
+"Conduct:\n"
+"  --max-lag=TIME       refuse the run if the generator itself starts a\n"
+"                       request later than this            [20ms]\n"
+"  --wait=TIME          for the server to answer at first  [10s]\n"
+"  --out-fd=N           write record lines to descriptor N (docs/record.md)\n"
+"  --phase=NAME         mark the measured part with phase lines\n"
+"  --unprotected        no locked memory, no real-time priority, no exemption\n"
+"                       from the OOM killer: to try things out, not to measure\n"
+"  --help\n"
+"\n"
+"TIME is a number with ns, us, ms or s; BYTES takes K, M or G.\n"
+"\n"
+"Examples:\n"
+"  mcload --unprotected --duration=5s --rate=1000\n"
+"  mcload --server=unix:/run/mc.sock --prefill=150M --duration=0s\n"
+"  mcload --schedule=fixed --value-size=100 --get-ratio=1 --seed=7 --out-fd=3 3>out\n"
+"\n"
+"Exit status: 0 done, 1 failed or the run is not valid, 2 wrong usage,\n"
+"69 the server never answered or the process could not be protected.\n";
+
+static void __attribute__((noreturn, format(printf, 1, 2)))
+usage_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("mcload: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("; see mcload --help\n", stderr);
+	exit(EXIT_USAGE);
+}
+
+static void check(int err, const char *name, const char *value,
+		  const char *allowed)
+{
+	if (err)
+		usage_error("--%s=%s: %s", name, value, allowed);
+}
+
+static bool choose(const char *name, const char *value, const char *yes,
+		   const char *no)
+{
+	if (strcmp(value, yes) && strcmp(value, no))
+		usage_error("--%s=%s: must be %s or %s", name, value, yes, no);
+	return !strcmp(value, yes);
+}
+
+static uint64_t get_u64(const char *name, const char *value, uint64_t min,
+			uint64_t max)
+{
+	uint64_t v = 0;
+
+	if (num__u64(value, min, max, &v))
+		usage_error("--%s=%s: must be a whole number, %llu to %llu",
+			    name, value, (unsigned long long)min,
+			    (unsigned long long)max);
+	return v;
+}
+
+static uint64_t get_time(const char *name, const char *value)
+{
+	uint64_t v = 0;
+
+	check(num__duration_ns(value, 0, DAY_NS, &v), name, value,
+	      "must be a time of at most a day, such as 250ms or 10s");
+	return v;
+}
+
+static double get_double(const char *name, const char *value, double min,
+			 double max)
+{
+	double v = 0;
+
+	if (num__double(value, min, max, &v))
+		usage_error("--%s=%s: must be a number, %g to %g", name, value,
+			    min, max);
+	return v;
+}
+
+static uint32_t get_value_size(const char *value)
+{
+	uint64_t v = 0;
+
+	if (!strcmp(value, "etc"))
+		return 0;
+	check(num__u64(value, 1, KEYS_VALUE_MAX, &v), "value-size", value,
+	      "must be etc or 1 to 16384 bytes");
+	return (uint32_t)v;
+}
+
+static void set_option(struct options *o, const char *name, const char *value)
+{
+	struct load_opts *l = &o->load;
+
+	if (!strcmp(name, "server")) {
+		check(net__parse(value, &l->addr), name, value,
+		      "must be a numeric HOST:PORT or unix:PATH");
+	} else if (!strcmp(name, "protocol")) {
+		l->proto = proto__find(value);
+		check(!l->proto, name, value, "must be text or meta");
+	} else if (!strcmp(name, "rate")) {
+		l->plan.rate = get_double(name, value, 0.001, 1e6);
+	} else if (!strcmp(name, "schedule")) {
+		l->plan.poisson = choose(name, value, "poisson", "fixed");
+	} else if (!strcmp(name, "warmup")) {
+		l->warmup_ns = get_time(name, value);
+	} else if (!strcmp(name, "duration")) {
+		l->duration_ns = get_time(name, value);
+	} else if (!strcmp(name, "drain")) {
+		l->drain_ns = get_time(name, value);
+	} else if (!strcmp(name, "conns")) {
+		l->nr_conns = (uint32_t)get_u64(name, value, 1, LOAD_NR_CONNS_MAX);
+	} else if (!strcmp(name, "seed")) {
+		l->plan.seed = get_u64(name, value, 0, UINT64_MAX);
+	} else if (!strcmp(name, "keys")) {
+		l->keys.nr = (uint32_t)get_u64(name, value, 1, UINT32_MAX);
+	} else if (!strcmp(name, "zipf")) {
+		l->plan.zipf_theta = get_double(name, value, 0, 5);
+	} else if (!strcmp(name, "value-size")) {
+		l->keys.value_len = get_value_size(value);
+	} else if (!strcmp(name, "value-max")) {
+		l->keys.value_max = (uint32_t)get_u64(name, value, 1, KEYS_VALUE_MAX);
+	} else if (!strcmp(name, "get-ratio")) {
+		l->plan.get_ratio = get_double(name, value, 0, 1);
+	} else if (!strcmp(name, "prefill")) {
+		check(num__size(value, 0, 1ULL << 40, &o->prefill_bytes), name,
+		      value, "must be a size such as 150M");
+	} else if (!strcmp(name, "max-lag")) {
+		l->lag_limit_ns = get_time(name, value);
+	} else if (!strcmp(name, "wait")) {
+		o->wait_ns = get_time(name, value);
+	} else if (!strcmp(name, "out-fd")) {
+		o->out_fd = (int)get_u64(name, value, 1, 1023);
+	} else if (!strcmp(name, "phase")) {
+		check(!*value || strlen(value) > 64, name, value,
+		      "must be a name of at most 64 bytes");
+		l->phase = value;
+	} else if (!strcmp(name, "unprotected")) {
+		o->protect = false;
+	}
+}
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+	static const struct option longopts[] = {
+		{ "server", required_argument, NULL, 1 },
+		{ "protocol", required_argument, NULL, 1 },
+		{ "rate", required_argument, NULL, 1 },
+		{ "schedule", required_argument, NULL, 1 },
+		{ "warmup", required_argument, NULL, 1 },
+		{ "duration", required_argument, NULL, 1 },
+		{ "drain", required_argument, NULL, 1 },
+		{ "conns", required_argument, NULL, 1 },
+		{ "seed", required_argument, NULL, 1 },
+		{ "keys", required_argument, NULL, 1 },
+		{ "zipf", required_argument, NULL, 1 },
+		{ "value-size", required_argument, NULL, 1 },
+		{ "value-max", required_argument, NULL, 1 },
+		{ "get-ratio", required_argument, NULL, 1 },
+		{ "prefill", required_argument, NULL, 1 },
+		{ "max-lag", required_argument, NULL, 1 },
+		{ "wait", required_argument, NULL, 1 },
+		{ "out-fd", required_argument, NULL, 1 },
+		{ "phase", required_argument, NULL, 1 },
+		{ "unprotected", no_argument, NULL, 1 },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct load_opts *l = &o->load;
+	int c, i;
+
+	net__parse("127.0.0.1:11211", &l->addr);
+	l->proto = proto__find("text");
+	l->plan = (struct plan_opts){
+		.seed = 1, .rate = 500, .poisson = true, .get_ratio = 0.9,
+		.zipf_theta = 0.99,
+	};
+	l->keys = (struct keys){ .nr = 20000, .value_max = 8192 };
+	l->nr_conns = 8;
+	l->warmup_ns = NSEC_PER_SEC;
+	l->duration_ns = 10 * NSEC_PER_SEC;
+	l->drain_ns = 5 * NSEC_PER_SEC;
+	l->lag_limit_ns = 20 * NSEC_PER_MSEC;
+	o->wait_ns = 10 * NSEC_PER_SEC;
+	o->out_fd = -1;
+	o->protect = true;
+
+	while ((c = getopt_long(argc, argv, "", longopts, &i)) != -1) {
+		if (c == 'h') {
+			fputs(usage_text, stdout);
+			exit(EXIT_DONE);
+		}
+		if (c != 1)	/* getopt said what is wrong */
+			exit(EXIT_USAGE);
+		set_option(o, longopts[i].name, optarg);
+	}
+	if (optind < argc)
+		usage_error("unexpected argument '%s'", argv[optind]);
+	l->keys.seed = l->plan.seed;
+	l->plan.nr_keys = l->keys.nr;
+}
+
+/* Real-time priority, so that only the kernel can delay the generator. */
+static bool get_realtime(void)
+{
+	const struct sched_param param = { .sched_priority = 1 };
+
+	if (!sched_setscheduler(0, SCHED_FIFO, &param))
+		return true;
+	fprintf(stderr, "mcload: no real-time priority (%s): a late wake-up counts against the generator\n",
+		strerror(errno));
+	return false;
+}
+
+static void print_quantiles(const char *name, const struct hist *h)
+{
+	printf("mcload: %s us: p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  p99.99 %.1f  max %.1f\n",
+	       name, (double)hist__quantile(h, 0.5) / 1e3,
+	       (double)hist__quantile(h, 0.9) / 1e3,
+	       (double)hist__quantile(h, 0.99) / 1e3,
+	       (double)hist__quantile(h, 0.999) / 1e3,
+	       (double)hist__quantile(h, 0.9999) / 1e3, (double)h->max / 1e3);
+}
+
+static void print_summary(const struct load *l)
+{
+	const struct tally *t = &l->tally;
+	uint64_t nr_connects = 0;
+	uint32_t i;
+	int e;
+
+	for (i = 0; i < l->opts.nr_conns; i++)
+		nr_connects += l->conns[i].nr_connects;
+	printf("mcload: %llu requests: %llu hits, %llu misses (%llu filled), %llu sets; %llu connections made\n",
+	       (unsigned long long)t->nr_requests, (unsigned long long)t->nr_hits,
+	       (unsigned long long)t->nr_misses, (unsigned long long)t->nr_fills,
+	       (unsigned long long)t->nr_sets, (unsigned long long)nr_connects);
+	printf("mcload: errors:");
+	for (e = 0; e < NR_ERRORS; e++)
+		printf(" %llu %s%s", (unsigned long long)t->nr_errors[e],
+		       tally_error_names[e], e + 1 < NR_ERRORS ? "," : "\n");
+	print_quantiles("latency from intended start,", &t->latency);
+	print_quantiles("service from actual send,", &t->service);
+	printf("mcload: largest lag %.1f us; %llu times above %.1f ms: %llu held up by the guest, %llu the generator's own\n",
+	       (double)l->lag.total_max_ns / 1e3,
+	       (unsigned long long)(l->lag.nr_guest + l->lag.nr_own),
+	       (double)l->lag.limit_ns / 1e6,
+	       (unsigned long long)l->lag.nr_guest,
+	       (unsigned long long)l->lag.nr_own);
+}
+
+/* Whether the numbers mean what they say.  Says why not. */
+static bool is_valid(const struct load *l, const struct out *out)
+{
+	uint64_t nr_bad = 0;
+	bool valid = true;
+	uint32_t i;
+
+	for (i = 0; i < l->opts.nr_conns; i++)
+		nr_bad += l->conns[i].nr_bad_replies;
+	if (nr_bad) {
+		fprintf(stderr, "mcload: refused: %llu replies were not the %s protocol\n",
+			(unsigned long long)nr_bad, l->opts.proto->name);
+		valid = false;
+	}
+	if (l->tally.nr_corrupt) {
+		fprintf(stderr, "mcload: refused: %llu values were not the ones stored: other --seed or --value-* than at --prefill, or DATA LOST\n",
+			(unsigned long long)l->tally.nr_corrupt);
+		valid = false;
+	}
+	if (l->lag.nr_own) {
+		fprintf(stderr, "mcload: refused: the generator fell behind its own schedule %llu times (largest lag %.1f ms, limit %.1f ms): lower --rate, or raise --max-lag\n",
+			(unsigned long long)l->lag.nr_own,
+			(double)l->lag.total_max_ns / 1e6,
+			(double)l->lag.limit_ns / 1e6);
+		valid = false;
+	}
+	if (out->nr_lost) {
+		fprintf(stderr, "mcload: refused: %llu record lines lost: who reads descriptor %d is too slow\n",
+			(unsigned long long)out->nr_lost, out->fd);
+		valid = false;
+	}
+	return valid;
+}
+
+static int run_prefill(const struct options *o)
+{
+	struct prefill_opts opts = {
+		.addr = o->load.addr,
+		.proto = o->load.proto,
+		.keys = o->load.keys,
+		.bytes = o->prefill_bytes,
+		.wait_ns = o->wait_ns,
+	};
+	struct prefill_result r;
+	int err;
+
+	err = prefill__run(&opts, &r);
+	if (err)
+		return err == -ENOSPC ? EXIT_FAILED : EXIT_INFRASTRUCTURE;
+	printf("mcload: prefilled %llu of %u keys and %llu ballast items; the server holds %llu items of %.1f MiB\n",
+	       (unsigned long long)r.nr_items, o->load.keys.nr,
+	       (unsigned long long)r.nr_ballast,
+	       (unsigned long long)r.curr_items, (double)r.bytes / (1 << 20));
+	return EXIT_DONE;
+}
+
+static int run_load(const struct options *o)
+{
+	static struct load load;
+	static struct out out;
+	int fd, err, write_err;
+
+	fd = net__connect_wait(&o->load.addr, o->wait_ns);
+	if (fd < 0) {
+		fprintf(stderr, "mcload: no memcached answers: %s; is it running, is --server right?\n",
+			strerror(-fd));
+		return EXIT_INFRASTRUCTURE;
+	}
+	close(fd);
+
+	err = out__start(&out, o->out_fd);
+	if (!err) {
+		err = load__init(&load, &o->load, &out);
+		if (!err) {
+			/* After the writer thread: it must not inherit this. */
+			if (o->protect)
+				load.opts.realtime = get_realtime();
+			err = load__run(&load);
+		}
+		write_err = out__stop(&out);
+		if (!err && !write_err && o->out_fd >= 0)
+			write_err = tally__write_hists(&load.tally, o->out_fd);
+		if (write_err) {
+			fprintf(stderr, "mcload: cannot write record lines to descriptor %d: %s\n",
+				o->out_fd, strerror(-write_err));
+			return EXIT_FAILED;
+		}
+	}
+	if (err) {
+		fprintf(stderr, "mcload: cannot run the load: %s\n", strerror(-err));
+		return EXIT_FAILED;
+	}
+	print_summary(&load);
+	return is_valid(&load, &out) ? EXIT_DONE : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	static struct options o;
+	int status = EXIT_DONE;
+
+	parse_options(&o, argc, argv);
+	/* Without real-time priority timers may be 50 us late to save power. */
+	prctl(PR_SET_TIMERSLACK, 1UL);
+	if (o.protect && proc__protect("mcload"))
+		return EXIT_INFRASTRUCTURE;
+	if (o.prefill_bytes)
+		status = run_prefill(&o);
+	if (status == EXIT_DONE && o.load.duration_ns)
+		status = run_load(&o);
+	if (fflush(stdout) && status == EXIT_DONE)
+		status = EXIT_FAILED;
+	return status;
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <string.h>
+
+#include "../../collectors/common_time.h"
+#include "mcload_tally.h"
+
+#define INTERVAL_SUB_BITS 5
+#define RUN_SUB_BITS 7
+
+const char *const tally_error_names[NR_ERRORS] = {
+	[ERROR_AWAY] = "server away",
+	[ERROR_RESET] = "connection lost",
+	[ERROR_REFUSED] = "refused",
+	[ERROR_OVERRUN] = "overrun",
+	[ERROR_UNANSWERED] = "unanswered",
+};
+
+int tally__init(struct tally *s)
+{
+	int i, err;
+
+	memset(s, 0, sizeof(*s));
+	err = hist__init(&s->latency, RUN_SUB_BITS, TALLY_LATENCY_MAX_NS);
+	if (!err)
+		err = hist__init(&s->service, RUN_SUB_BITS, TALLY_LATENCY_MAX_NS);
+	for (i = 0; i < TALLY_NR_INTERVALS && !err; i++)
+		err = hist__init(&s->intervals[i].latency, INTERVAL_SUB_BITS,
+				 TALLY_LATENCY_MAX_NS);
+	return err;	/* the process ends: nothing to undo */
+}
+
+void tally__start(struct tally *s, uint64_t start_ns, uint64_t measure_ns)
+{
+	s->start_ns = start_ns;
+	s->measure_ns = measure_ns;
+}
+
+static uint64_t interval_of(const struct tally *s, uint64_t intended_ns)
+{
+	return (intended_ns - s->start_ns) / TALLY_INTERVAL_NS;
+}
+
+/* NULL when the interval's line is already out. */
+static struct interval *find_interval(struct tally *s, uint64_t intended_ns)
+{
+	uint64_t i = interval_of(s, intended_ns);
+
+	return i < s->oldest ? NULL : &s->intervals[i % TALLY_NR_INTERVALS];
+}
+
+static void put_oldest(struct tally *s, struct out *out)
+{
+	struct interval *v = &s->intervals[s->oldest % TALLY_NR_INTERVALS];
+	char buf[OUT_LINE_MAX];
+	struct jw w;
+
+	jw__init(&w, buf, sizeof(buf));
+	jw__obj_begin(&w, NULL);
+	jw__str(&w, "type", "sample");
+	jw__str(&w, "src", "load");
+	jw__u64(&w, "t_ns", s->start_ns + (s->oldest + 1) * TALLY_INTERVAL_NS);
+	jw__u64(&w, "n", v->latency.n);
+	jw__u64(&w, "errors", v->errors);
+	jw__u64(&w, "pending", v->pending);
+	if (v->latency.n) {
+		jw__u64(&w, "p50_us", hist__quantile(&v->latency, 0.5) / NSEC_PER_USEC);
+		jw__u64(&w, "p99_us", hist__quantile(&v->latency, 0.99) / NSEC_PER_USEC);
+		jw__u64(&w, "max_us", v->latency.max / NSEC_PER_USEC);
+	}
+	jw__obj_end(&w);
+	out__line(out, &w);
+
+	v->n = 0;
+	v->errors = 0;
+	v->pending = 0;
+	hist__reset(&v->latency);
+	s->oldest++;
+}
+
+void tally__intended(struct tally *s, uint64_t intended_ns, struct out *out)
+{
+	uint64_t i = interval_of(s, intended_ns);
+	struct interval *v;
+
+	while (i >= s->oldest + TALLY_NR_INTERVALS)
+		put_oldest(s, out);
+	v = &s->intervals[i % TALLY_NR_INTERVALS];
+	v->n++;
+	v->pending++;
+	if (intended_ns >= s->measure_ns)
+		s->nr_requests++;
+}
+
+void tally__answered(struct tally *s, uint64_t intended_ns, uint64_t sent_ns,
+		    uint64_t now_ns)
+{
+	struct interval *v = find_interval(s, intended_ns);
+
+	if (v) {
+		v->pending--;
+		hist__record(&v->latency, now_ns - intended_ns);
+	}
+	if (intended_ns >= s->measure_ns) {
+		hist__record(&s->latency, now_ns - intended_ns);
+		hist__record(&s->service, now_ns - sent_ns);
+	}
+}
+
+void tally__failed(struct tally *s, uint64_t intended_ns, enum tally_error why)
+{
+	struct interval *v = find_interval(s, intended_ns);
+
+	if (v) {
+		v->pending--;
+		v->errors++;
+	}
+	if (intended_ns >= s->measure_ns)
+		s->nr_errors[why]++;
+}
+
+void tally__tick(struct tally *s, uint64_t now_ns, bool all, struct out *out)
+{
+	const struct interval *v;
+	uint64_t end_ns;
+
+	for (;;) {
+		v = &s->intervals[s->oldest % TALLY_NR_INTERVALS];
+		end_ns = s->start_ns + (s->oldest + 1) * TALLY_INTERVAL_NS;
+		/* The last one may be cut short by the end of the run. */
+		if (end_ns > now_ns && !(all && v->n))
+			return;
+		if (!all && v->pending)
+			return;
+		put_oldest(s, out);
+	}
+}
+
+void tally__put_lag(struct out *out, uint64_t now_ns, const struct lag_event *e)
+{
+	char buf[OUT_LINE_MAX];
+	struct jw w;
+
+	jw__init(&w, buf, sizeof(buf));
+	jw__obj_begin(&w, NULL);
+	jw__str(&w, "type", "event");
+	jw__str(&w, "kind", "load_lag");
+	jw__u64(&w, "t_ns", now_ns);
+	jw__u64(&w, "lag_ns", e->lag_ns);
+	jw__u64(&w, "stall_ns", e->stall_ns);
+	jw__str(&w, "cause", e->own ? "generator" : "guest");
+	jw__obj_end(&w);
+	out__line(out, &w);
+}
+
+void tally__put_phase(struct out *out, uint64_t now_ns, const char *name,
+		     const char *edge)
+{
+	char buf[OUT_LINE_MAX];
+	struct jw w;
+
+	jw__init(&w, buf, sizeof(buf));
+	jw__obj_begin(&w, NULL);
+	jw__str(&w, "type", "phase");
+	jw__u64(&w, "t_ns", now_ns);
+	jw__str(&w, "name", name);
+	jw__str(&w, "edge", edge);
+	jw__obj_end(&w);
+	out__line(out, &w);
+}
+
+static int write_hist(const struct hist *h, const char *name, int fd)
+{
+	/*
+	 * The largest index has 4 digits: with 6 for a count and 5 around
+	 * them, the 4353 buckets of a full range just fit a line.
+	 */
+	static char buf[JW_LINE_MAX];
+	struct jw w;
+	size_t i;
+
+	jw__init(&w, buf, sizeof(buf));
+	jw__obj_begin(&w, NULL);
+	jw__str(&w, "type", "hist");
+	jw__u64(&w, "t_ns", time__now_ns());
+	jw__str(&w, "name", name);
+	jw__str(&w, "unit", "ns");
+	jw__u64(&w, "sub_bits", h->sub_bits);
+	jw__u64(&w, "n", h->n);
+	jw__u64(&w, "sum", h->sum);
+	jw__u64(&w, "max", h->max);
+	jw__arr_begin(&w, "counts");
+	for (i = 0; i < h->nr; i++) {
+		if (!h->counts[i])
+			continue;
+		jw__arr_begin(&w, NULL);
+		jw__u64(&w, NULL, i);
+		jw__u64(&w, NULL, h->counts[i]);
+		jw__arr_end(&w);
+	}
+	jw__arr_end(&w);
+	jw__obj_end(&w);
+	return jw__line(&w, fd);
+}
+
+int tally__write_hists(const struct tally *s, int fd)
+{
+	int err;
+
+	err = write_hist(&s->latency, "request_latency", fd);
+	if (!err)
+		err = write_hist(&s->service, "request_service", fd);
+	return err;
+}

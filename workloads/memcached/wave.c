@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * wave: the neighbour of memcached, whose memory use goes up and down.
+ *
+ * memcached never gives memory back.  The child of this program does: it
+ * grows and shrinks in seeded random waves.  The supervisor, which the OOM
+ * killer leaves alone, marks the rounds and starts a new child when one is
+ * killed.  The rounds are at fixed times, whatever happens to the child.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../collectors/common_num.h"
+#include "../../collectors/common_proc.h"
+#include "../../collectors/common_time.h"
+#include "wave_super.h"
+
+enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INFRASTRUCTURE = 69 };
+
+#define DAY_NS		(86400 * NSEC_PER_SEC)
+#define SIZE_MAX_BYTES	(1ULL << 46)
+
+static const char usage_text[] =
+"Usage: wave --low=SIZE --high=SIZE (--rounds=N | --duration=TIME) [OPTION]...\n"
+"A process whose memory grows and shrinks in seeded random waves.\n"
+"\n"
+"  --low=SIZE           memory always held\n"
+"  --high=SIZE          largest peak\n"
+"  --high-min=SIZE      smallest peak                      [the largest]\n"
+"  --hold=MIN-MAX       time from the start of a round to the shrinking,\n"
+"                       growing included                   [300ms-700ms]\n"
+"  --rest=MIN-MAX       time from there to the next round  [1.5s-2.4s]\n"
+"  --rounds=N           stop after N rounds\n"
+"  --duration=TIME      stop before the first round that would end later\n"
+"  --settle=TIME        before round 0: time to reach low  [3s]\n"
+"  --restart=TIME       pause before a killed child is replaced; the new one\n"
+"                       holds low at once and joins the next round [300ms]\n"
+"  --seed=N             of peaks and times                 [1]\n"
+"  --small-pages        no transparent huge pages\n"
+"  --out-fd=N           write record lines to descriptor N (docs/record.md)\n"
+"  --unprotected        no locked memory, no exemption from the OOM killer\n"
+"  --help\n"
+"\n"
+"Every page is written, and checked before it is given back.\n"
+"SIZE takes K, M or G; TIME is a number with ns, us, ms or s.\n"
+"\n"
+"Examples:\n"
+"  wave --unprotected --low=10M --high=50M --rounds=3\n"
+"  wave --low=180M --high-min=260M --high=290M --duration=70s --out-fd=3 3>out\n"
+"\n"
+"Exit status: 0 done (a killed child is a result), 1 the child failed or lost\n"
+"data, 2 wrong usage, 69 the process could not be protected.\n";
+
+static void __attribute__((noreturn, format(printf, 1, 2)))
+usage_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("wave: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("; see wave --help\n", stderr);
+	exit(EXIT_USAGE);
+}
+
+static uint64_t get_size(const char *name, const char *value)
+{
+	uint64_t v = 0;
+
+	if (num__size(value, 0, SIZE_MAX_BYTES, &v))
+		usage_error("--%s=%s: must be a size such as 64M", name, value);
+	return v - v % WAVE_PAGE_BYTES;
+}
+
+static uint64_t get_time(const char *name, const char *value)
+{
+	uint64_t v = 0;
+
+	if (num__duration_ns(value, 0, DAY_NS, &v))
+		usage_error("--%s=%s: must be a time of at most a day, such as 250ms or 10s",
+			    name, value);
+	return v;
+}
+
+static uint64_t get_u64(const char *name, const char *value, uint64_t min)
+{
+	uint64_t v = 0;
+
+	if (num__u64(value, min, UINT64_MAX, &v))
+		usage_error("--%s=%s: must be a whole number, at least %llu", name,
+			    value, (unsigned long long)min);
+	return v;
+}
+
+/* "MIN-MAX", or one time for both. */
+static void get_range(const char *name, const char *value, uint64_t *min,
+		      uint64_t *max)
+{
+	char first[32];
+	size_t len = strcspn(value, "-");
+
+	if (len >= sizeof(first))
+		usage_error("--%s=%s: must be MIN-MAX, such as 1.5s-2.4s", name, value);
+	memcpy(first, value, len);
+	first[len] = '\0';
+	*min = get_time(name, first);
+	*max = value[len] ? get_time(name, value + len + 1) : *min;
+	if (*min > *max)
+		usage_error("--%s=%s: the first time is longer than the second",
+			    name, value);
+}
+
+static void set_option(struct wave_run *o, const char *name, const char *value)
+{
+	struct wave_opts *w = &o->wave;
+
+	if (!strcmp(name, "low"))
+		w->low_bytes = get_size(name, value);
+	else if (!strcmp(name, "high"))
+		w->high_max_bytes = get_size(name, value);
+	else if (!strcmp(name, "high-min"))
+		w->high_min_bytes = get_size(name, value);
+	else if (!strcmp(name, "hold"))
+		get_range(name, value, &w->hold_min_ns, &w->hold_max_ns);
+	else if (!strcmp(name, "rest"))
+		get_range(name, value, &w->rest_min_ns, &w->rest_max_ns);
+	else if (!strcmp(name, "rounds"))
+		o->nr_rounds = get_u64(name, value, 1);
+	else if (!strcmp(name, "duration"))
+		o->duration_ns = get_time(name, value);
+	else if (!strcmp(name, "settle"))
+		o->settle_ns = get_time(name, value);
+	else if (!strcmp(name, "restart"))
+		o->restart_ns = get_time(name, value);
+	else if (!strcmp(name, "seed"))
+		w->seed = get_u64(name, value, 0);
+	else if (!strcmp(name, "out-fd"))
+		o->out_fd = (int)get_u64(name, value, 1);
+	else if (!strcmp(name, "small-pages"))
+		o->small_pages = true;
+	else if (!strcmp(name, "unprotected"))
+		o->protect = false;
+}
+
+static void parse_options(struct wave_run *o, int argc, char **argv)
+{
+	static const struct option longopts[] = {
+		{ "low", required_argument, NULL, 1 },
+		{ "high", required_argument, NULL, 1 },
+		{ "high-min", required_argument, NULL, 1 },
+		{ "hold", required_argument, NULL, 1 },
+		{ "rest", required_argument, NULL, 1 },
+		{ "rounds", required_argument, NULL, 1 },
+		{ "duration", required_argument, NULL, 1 },
+		{ "settle", required_argument, NULL, 1 },
+		{ "restart", required_argument, NULL, 1 },
+		{ "seed", required_argument, NULL, 1 },
+		{ "small-pages", no_argument, NULL, 1 },
+		{ "out-fd", required_argument, NULL, 1 },
+		{ "unprotected", no_argument, NULL, 1 },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct wave_opts *w = &o->wave;
+	int c, i;
+
+	*o = (struct wave_run){
+		.wave = {
+			.seed = 1,
+			.hold_min_ns = 300 * NSEC_PER_MSEC,
+			.hold_max_ns = 700 * NSEC_PER_MSEC,
+			.rest_min_ns = 1500 * NSEC_PER_MSEC,
+			.rest_max_ns = 2400 * NSEC_PER_MSEC,
+		},
+		.nr_rounds = UINT64_MAX,
+		.duration_ns = UINT64_MAX,
+		.settle_ns = 3 * NSEC_PER_SEC,
+		.restart_ns = 300 * NSEC_PER_MSEC,
+		.out_fd = -1,
+		.protect = true,
+	};
+	while ((c = getopt_long(argc, argv, "", longopts, &i)) != -1) {
+		if (c == 'h') {
+			fputs(usage_text, stdout);
+			exit(EXIT_DONE);
+		}
+		if (c != 1)	/* getopt said what is wrong */
+			exit(EXIT_USAGE);
+		set_option(o, longopts[i].name, optarg);
+	}
+	if (optind < argc)
+		usage_error("unexpected argument '%s'", argv[optind]);
+	if (!w->high_max_bytes)
+		usage_error("--low and --high are needed");
+	if (!w->high_min_bytes)
+		w->high_min_bytes = w->high_max_bytes;
+	if (w->low_bytes > w->high_min_bytes ||
+	    w->high_min_bytes > w->high_max_bytes)
+		usage_error("sizes must be low <= high-min <= high");
+	if (o->nr_rounds == UINT64_MAX && o->duration_ns == UINT64_MAX)
+		usage_error("--rounds or --duration is needed");
+	if (w->hold_max_ns + w->rest_max_ns == 0)
+		usage_error("--hold and --rest are both 0");
+}
+
+int main(int argc, char **argv)
+{
+	struct wave_result result;
+	struct wave_run run;
+	int err;
+
+	parse_options(&run, argc, argv);
+	if (run.protect && proc__protect("wave"))
+		return EXIT_INFRASTRUCTURE;
+	err = wave_super__run(&run, &result);
+	if (err) {
+		fprintf(stderr, "wave: cannot supervise: %s\n", strerror(-err));
+		return EXIT_FAILED;
+	}
+	printf("wave: %llu rounds: %llu done, %llu killed, %llu without a child\n",
+	       (unsigned long long)(result.nr_done + result.nr_killed +
+				    result.nr_absent),
+	       (unsigned long long)result.nr_done,
+	       (unsigned long long)result.nr_killed,
+	       (unsigned long long)result.nr_absent);
+	return result.failed ? EXIT_FAILED : EXIT_DONE;
+}
