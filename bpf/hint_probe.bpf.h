@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+#include "hint_hist.h"
 #include "hint_rec.h"
 
 struct {
@@ -54,37 +55,10 @@ static __always_inline void probe__dropped(struct probe_stat *stat, enum hint_dr
 	add(&stat->dropped[why], 1);
 }
 
-/* floor(log2(v)) for v > 0: no such instruction in BPF, and no loop wanted. */
-static __always_inline __u32 log2_u64(__u64 v)
-{
-	__u32 r = 0;
-
-	if (v >> 32) { v >>= 32; r += 32; }
-	if (v >> 16) { v >>= 16; r += 16; }
-	if (v >> 8) { v >>= 8; r += 8; }
-	if (v >> 4) { v >>= 4; r += 4; }
-	if (v >> 2) { v >>= 2; r += 2; }
-	if (v >> 1) r += 1;
-	return r;
-}
-
-static __always_inline __u32 hist__slot(__u64 v)
-{
-	__u32 e;
-
-	if (v < (1 << HIST_SUB_BITS))
-		return v;
-	if (v >> HIST_MAX_BITS)
-		return HIST_NR_SLOTS - 1;
-	e = log2_u64(v);
-	return ((e - HIST_SUB_BITS + 1) << HIST_SUB_BITS) +
-	       (__u32)((v >> (e - HIST_SUB_BITS)) - (1 << HIST_SUB_BITS));
-}
-
 static __always_inline void hist__record(__u32 which, __u64 v)
 {
 	struct hist_cpu *h = bpf_map_lookup_elem(&hists, &which);
-	__u32 slot = hist__slot(v);
+	__u32 slot = hist_cpu__slot(v);
 	__u64 max;
 
 	if (!h)

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,13 +25,14 @@ static const struct {
 	[DEV_GUEST_FEATURES]	= { "guest-features", "guest_features", NO_NAME },
 	[DEV_SKIPPED_INHIBITED]	= { "skipped-inhibited", NO_NAME, "inhibited" },
 	[DEV_SKIPPED_POISON]	= { "skipped-poison", NO_NAME, "poison" },
+	[DEV_SKIPPED_OVER_LIMIT] = { "skipped-over-limit", NO_NAME, "over_limit" },
 	[DEV_SKIPPED_UNALIGNED]	= { "skipped-unaligned", NO_NAME, "unaligned" },
 	[DEV_SKIPPED_NOT_RAM]	= { "skipped-not-ram", NO_NAME, "not_ram" },
 	[DEV_SKIPPED_PAST_END]	= { "skipped-past-end", NO_NAME, "past_end" },
 	[DEV_SKIPPED_FAILED]	= { "skipped-failed", NO_NAME, "failed" },
 };
 
-int device__parse(const json_t *answer, struct device_counts *d)
+const char *device__parse(const json_t *answer, struct device_counts *d)
 {
 	size_t i;
 
@@ -40,10 +40,10 @@ int device__parse(const json_t *answer, struct device_counts *d)
 		json_t *v = json_object_get(answer, names[i].qom);
 
 		if (!json_is_integer(v) || json_integer_value(v) < 0)
-			return -EINVAL;
+			return names[i].qom;
 		d->v[i] = (uint64_t)json_integer_value(v);
 	}
-	return 0;
+	return NULL;
 }
 
 json_t *device__json(const struct device_counts *d)

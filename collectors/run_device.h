@@ -24,6 +24,7 @@ enum device_counter {
 	DEV_GUEST_FEATURES,
 	DEV_SKIPPED_INHIBITED,	/* the bytes skipped stand together */
 	DEV_SKIPPED_POISON,
+	DEV_SKIPPED_OVER_LIMIT,
 	DEV_SKIPPED_UNALIGNED,
 	DEV_SKIPPED_NOT_RAM,
 	DEV_SKIPPED_PAST_END,
@@ -41,8 +42,8 @@ struct host_sample {
 	struct device_counts device;
 };
 
-/* From QEMU's answer to `hint-stats`; -EINVAL when a counter is missing. */
-int device__parse(const json_t *answer, struct device_counts *d);
+/* From QEMU's answer to `hint-stats`; the counter it lacks, or NULL. */
+const char *device__parse(const json_t *answer, struct device_counts *d);
 /* As in a record; a new object. */
 json_t *device__json(const struct device_counts *d);
 

@@ -36,7 +36,8 @@ static const struct field zone_fields[] = {
 	{ "high_pages", UINT, false }, { "reserve_pages", INT, false },
 	{ "highatomic_pages", INT, false }, { "held_pages", INT, true },
 	{ "uncompensated_pages", INT, true }, { "buffer_pages", INT, false },
-	{ "held_by_order", PAIRS, false }, { "nr_free_by_order", UINTS, false }, { 0 },
+	{ "boost_pages", UINT, false }, { "held_by_order", PAIRS, false },
+	{ "nr_free_by_order", UINTS, false }, { 0 },
 };
 
 static const struct field hello_zone_fields[] = {
@@ -73,7 +74,8 @@ static const struct field oom_kill_fields[] = {
 	{ "memcg", BOOL, false }, { "sysrq", BOOL, false }, { "culprit_pid", INT, false },
 	{ "culprit_comm", STR, false }, { "zones", ZONES, false },
 	{ "held_pages", INT, false }, { "uncompensated_pages", INT, false },
-	{ "batch_age_ns", UINT, false }, { 0 },
+	{ "batch_age_ns", UINT, false }, { "constraint", WORD, false },
+	{ "zones_missing", BOOL, false }, { 0 },
 };
 
 static const struct field alloc_fail_fields[] = {
@@ -90,8 +92,8 @@ static const struct field stall_fields[] = {
 };
 
 static const struct field kswapd_fields[] = {
-	{ "node", UINT, true }, { "order", INT, false }, { "held_pages", INT, false },
-	{ "uncompensated_pages", INT, false }, { 0 },
+	{ "node", UINT, true }, { "order", INT, false }, { "zones", ZONES, false },
+	{ "held_pages", INT, false }, { "uncompensated_pages", INT, false }, { 0 },
 };
 
 static const struct field violation_fields[] = {

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -214,9 +215,23 @@ static void read_signals(struct vm *vm)
 	}
 }
 
-static bool is_too_much(const struct vm *vm)
+/* The file is asked, not the reader: a guest can write faster than we read. */
+static bool is_larger(int fd, uint64_t limit)
 {
-	return vm->guest.full || vm->guest.err || vm->console.lines.fed > CONSOLE_MAX;
+	struct stat st;
+
+	return !fstat(fd, &st) && (uint64_t)st.st_size > limit;
+}
+
+static bool is_stream_too_much(const struct vm *vm)
+{
+	return vm->guest.full || is_larger(vm->tails[TAIL_WORK], GUEST_STREAM_MAX) ||
+	       is_larger(vm->tails[TAIL_TRACE], GUEST_STREAM_MAX);
+}
+
+static bool is_console_too_much(const struct vm *vm)
+{
+	return is_larger(vm->tails[TAIL_CONSOLE], CONSOLE_MAX);
 }
 
 /*
@@ -240,7 +255,7 @@ static bool read_tail(struct vm *vm, int i)
 		else
 			guest__feed(&vm->guest, i == TAIL_WORK ? PORT_WORK : PORT_TRACE,
 				    buf, (size_t)n, vm->sign_ns);
-		if (is_too_much(vm))
+		if (vm->guest.full || vm->guest.err)
 			return false;
 	}
 	return true;
@@ -258,23 +273,24 @@ static bool read_tails(struct vm *vm)
 		more |= read_tail(vm, i);
 	if (vm->guest.err)
 		fail(vm, FAIL_INFRASTRUCTURE, "out of memory while reading the guest's stream");
-	else if (vm->guest.full)
+	else if (is_stream_too_much(vm))
 		fail(vm, FAIL_STREAM, "the guest sent more than %u lines or %llu MiB",
 		     GUEST_MAX_LINES, GUEST_STREAM_MAX >> 20);
-	else if (vm->console.lines.fed > CONSOLE_MAX)
+	else if (is_console_too_much(vm))
 		fail(vm, FAIL_STREAM, "the guest wrote more than %llu MiB to its console",
 		     CONSOLE_MAX >> 20);
-	return more && !is_too_much(vm);
+	return more;
 }
 
 static int keep_sample(struct vm *vm, const json_t *answer)
 {
 	struct host_sample s = { .host_ns = now__ns() };
+	const char *lacks = device__parse(answer, &s.device);
 	int64_t rss;
 
-	if (device__parse(answer, &s.device)) {
+	if (lacks) {
 		fail(vm, FAIL_INFRASTRUCTURE,
-		     "QEMU's balloon has not the counters of this tree: `make qemu` again");
+		     "QEMU's balloon does not count %s: `make qemu` again", lacks);
 		return -EINVAL;
 	}
 	rss = host__guest_rss(vm->pid, cell__ram_bytes(vm->cell));
@@ -396,6 +412,8 @@ static void judge_death(struct vm *vm)
 	qemu_says(vm, why, sizeof(why));
 	if (!vm->qmp.ready)
 		fail(vm, FAIL_INFRASTRUCTURE, "QEMU did not start: %s", why);
+	else if (WIFSIGNALED(vm->wait_status) && WTERMSIG(vm->wait_status) == SIGXFSZ)
+		fail(vm, FAIL_STREAM, "the guest wrote without end");
 	else if (WIFSIGNALED(vm->wait_status))
 		fail(vm, FAIL_DIED, "QEMU was ended by signal %d (%s)",
 		     WTERMSIG(vm->wait_status), strsignal(WTERMSIG(vm->wait_status)));
@@ -418,6 +436,8 @@ static void judge(struct vm *vm, bool was_killed)
 	if (g->nr_bad)
 		fail(vm, FAIL_STREAM, "%llu bad lines; the first: %s",
 		     (unsigned long long)g->nr_bad, g->first_bad);
+	if (was_killed)
+		return;		/* it could not say more */
 	if (!g->hello)
 		fail(vm, FAIL_BOOT, "the guest ended before it said hello");
 	else if (!g->has_bye)

@@ -11,8 +11,10 @@
 #define TEXT_BYTES	(1024 * 1024)
 
 static const char level_path[] = "/sys/kernel/mm/page_reporting/buffer_held_pages";
+static const char order_path[] = "/sys/module/page_reporting/parameters/page_reporting_order";
 
-void seed__share(const struct zoneinfo_zone *zones, int nr, __u64 pages, __u64 *share)
+void seed__share(const struct zoneinfo_zone *zones, int nr, __u64 pages, __u64 chunk_pages,
+		 __u64 *share)
 {
 	__u64 total = 0, rest = pages;
 	int largest = -1;
@@ -30,7 +32,8 @@ void seed__share(const struct zoneinfo_zone *zones, int nr, __u64 pages, __u64 *
 	for (int i = 0; i < nr; i++) {
 		if (!strcmp(zones[i].name, "DMA"))
 			continue;
-		share[i] = (__u64)((unsigned __int128)pages * zones[i].managed_pages / total);
+		share[i] = (__u64)((unsigned __int128)pages * zones[i].managed_pages / total) &
+			   ~(chunk_pages - 1);
 		rest -= share[i];
 	}
 	share[largest] += rest;
@@ -46,17 +49,26 @@ static int set_level(int fd, const struct zoneinfo_zone *zone, __u64 pages)
 	return bpf_map_update_elem(fd, &key, &st, BPF_ANY) ? -errno : 0;
 }
 
+/* 0 when there is no such file: a kernel without the buffer. */
+static __u64 read_u64(const char *path)
+{
+	char text[32];
+
+	if (proc_file__read_path(path, text, sizeof(text)) <= 0)
+		return 0;
+	return strtoull(text, NULL, 10);
+}
+
 int seed__buffer(const struct loaded *l)
 {
+	__u64 level = read_u64(level_path), order = read_u64(order_path);
 	struct zoneinfo_zone zones[MAX_ZONES];
 	__u64 share[MAX_ZONES];
-	char level[32], *text;
 	int nr, err = 0;
+	char *text;
 	long len;
 
-	/* No such file: a kernel without the buffer. */
-	if (proc_file__read_path(level_path, level, sizeof(level)) <= 0 ||
-	    l->zone_state_fd < 0)
+	if (!level || l->zone_state_fd < 0)
 		return 0;
 	text = malloc(TEXT_BYTES);
 	len = text ? proc_file__read_path("/proc/zoneinfo", text, TEXT_BYTES) : -ENOMEM;
@@ -66,7 +78,7 @@ int seed__buffer(const struct loaded *l)
 		fprintf(stderr, "hinttrace: cannot read /proc/zoneinfo: %s\n", strerror(-nr));
 		return nr;
 	}
-	seed__share(zones, nr, strtoull(level, NULL, 10), share);
+	seed__share(zones, nr, level, 1ULL << (order < HINT_NR_ORDERS ? order : 0), share);
 	for (int i = 0; i < nr && !err; i++)
 		err = set_level(l->zone_state_fd, &zones[i], share[i]);
 	if (err)

@@ -14,9 +14,11 @@ int seed__buffer(const struct loaded *l);
 
 /*
  * Shares pages among the zones as the kernel does: in proportion to their
- * managed pages, none for ZONE_DMA, the rest to the largest. Exact with one
- * such zone; with more, off by at most a chunk a zone.
+ * managed pages, in whole chunks (a power of two of pages), none for ZONE_DMA,
+ * the rest to the largest. Exact with one such zone; with more, a zone that
+ * had too few chunks at the start is off by what it lacked.
  */
-void seed__share(const struct zoneinfo_zone *zones, int nr, __u64 pages, __u64 *share);
+void seed__share(const struct zoneinfo_zone *zones, int nr, __u64 pages, __u64 chunk_pages,
+		 __u64 *share);
 
 #endif

@@ -93,6 +93,9 @@ esac
 set_to $thp/defrag madvise
 set_to $thp/khugepaged/defrag 1
 set_to $thp/use_zero_page 1
+# A kernel that had them on at boot has computed min_free_kbytes before the
+# memory of its own init sections was freed: off and on again computes it anew.
+set_to $thp/enabled never
 set_to $thp/enabled "$HINT_P_THP"
 ip link set lo up || give_up "cannot set the loopback interface up"
 

@@ -56,10 +56,11 @@ nr=$(series "$patches" | wc -l)
 step PATCH "linux ${src##*/linux-} + $nr patches"
 patch_tree "$src" "$work/src" "$patches"
 
-# Nothing of the machine, the user or the day may reach the image.
+# Nothing of the machine, the user or the day may reach the image; a Rust
+# compiler, where there is one, would do so through the configuration.
 kmake() {
 	make -C "$work/src" O="$work/obj" ARCH=x86 \
-		LOCALVERSION=-hintbuf \
+		LOCALVERSION=-hintbuf RUSTC=false \
 		KBUILD_BUILD_TIMESTAMP=@1577836800 KBUILD_BUILD_VERSION=1 \
 		KBUILD_BUILD_USER=hintbuf KBUILD_BUILD_HOST=hintbuf \
 		"$@"

@@ -3,18 +3,30 @@
 #
 # Build the patched QEMU into build/qemu/:
 #   qemu-system-x86_64, share/ (firmware), version, id
+# `qemu.sh qtest` instead builds QEMU's own tests of the balloon device, in the
+# same tree, into build/qemu-qtest/: images/qemu-qtest.sh runs them.
 set -eu
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-if [ $# -ne 0 ]; then
+case $#:${1:-} in
+0:)
+	kind=qemu
+	targets=qemu-system-x86_64
+	;;
+1:qtest)
+	kind=qemu-qtest
+	targets="tests/qtest/virtio-balloon-test tests/qtest/virtio-balloon-hostile-test"
+	;;
+*)
 	cat >&2 <<-'END'
-	usage: images/qemu.sh
+	usage: images/qemu.sh [qtest]
 	Source: images/versions or QEMU_TARBALL=FILE (an upstream release).
 	Patches: kernel-patches/qemu/series. Devices: images/qemu-devices.mak.
 	END
 	exit $EX_USAGE
-fi
+	;;
+esac
 need gcc g++ ninja pkg-config patch dpkg-deb dpkg-source
 
 patches=$(snapshot "$top/kernel-patches/qemu")
@@ -28,11 +40,11 @@ toolchain=$({ gcc --version; ld --version; "$python" --version
 	pkg-config --modversion glib-2.0 pixman-1 libfdt 2>/dev/null || :; } | hash12)
 key=$({ echo "${src##*/}" "$toolchain"; patch_hash "$patches"
 	cat "$top/images/qemu-devices.mak" "$0"; } | hash12)
-product=$cache/qemu-$key
+product=$cache/$kind-$key
 
 use_product() { # when it is there, made by us or by another clone
 	[ -d "$product" ] || return 0
-	publish qemu "$product"
+	publish $kind "$product"
 	exit 0
 }
 use_product
@@ -95,11 +107,21 @@ fi
 
 # Measured: 1344 steps, 4 CPU minutes.
 step QEMU "building$([ $cold = 1 ] || echo ' what changed') with $jobs jobs; log: $work/build.log"
-run_logged QEMU "qemu-$jobs" $cold 1344 $((260 / jobs)) '^\[[0-9]+/[0-9]+\] ' "$work/build.log" \
-	ninja -v -C "$work/obj" -j"$jobs" qemu-system-x86_64
+# shellcheck disable=SC2086 # a list of words
+run_logged QEMU "$kind-$jobs" $cold 1344 $((260 / jobs)) '^\[[0-9]+/[0-9]+\] ' "$work/build.log" \
+	ninja -v -C "$work/obj" -j"$jobs" $targets
 
 tmp=$cache/tmp-${product##*/}
 rm -rf "$tmp"
+if [ $kind = qemu-qtest ]; then
+	mkdir "$tmp"
+	for target in $targets; do
+		strip -o "$tmp/${target##*/}" "$work/obj/$target"
+	done
+	mv "$tmp" "$product"
+	publish $kind "$product"
+	exit 0
+fi
 mkdir -p "$tmp/share"
 strip -o "$tmp/qemu-system-x86_64" "$work/obj/qemu-system-x86_64"
 # Firmware: from the tree where a release tarball carries it, else from the
@@ -116,5 +138,5 @@ done
 "$tmp/qemu-system-x86_64" --version | sed -n '1s/.*version //p' >"$tmp/version"
 hash12 <"$tmp/qemu-system-x86_64" >"$tmp/id"
 mv "$tmp" "$product"
-publish qemu "$product"
+publish $kind "$product"
 step QEMU "$(cat "$product/version"), $(cat "$product/id")"

@@ -83,6 +83,13 @@ printf '127.0.0.1 localhost hintbuf\n' >etc/hosts
 printf 'passwd: files\ngroup: files\nhosts: files\n' >etc/nsswitch.conf
 # ldconfig belongs to the guest's libc; run on this tree it needs no chroot.
 usr/sbin/ldconfig -r . 2>/dev/null || /sbin/ldconfig -r .
+rm -rf var/cache/ldconfig
+# dpkg unpacks under the umask of whoever is not root. All is root's in the
+# guest, so plain modes will do, and nothing is set-user-ID.
+find . -type d -exec chmod 755 {} +
+find . -type f -exec chmod u=rwX,go=rX {} +
+chmod 1777 tmp
+
 # The id is of the content, not of the image: mkfs.erofs numbers inodes in the
 # order in which the builder's file system lists them.
 {

@@ -386,7 +386,7 @@ class Toy:
         return [run_line(cell, self.s), *self.lines, self.end()]
 
     def end(self) -> Line:
-        skipped = {k: 0 for k in ("inhibited", "poison", "unaligned", "not_ram", "past_end", "failed")}
+        skipped = {k: 0 for k in ("inhibited", "poison", "over_limit", "unaligned", "not_ram", "past_end", "failed")}
         return {
             "type": "end",
             "status": "done",

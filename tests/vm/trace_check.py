@@ -152,6 +152,15 @@ def check_losses(arm: str, trace: list[dict], events: list[dict]) -> None:
     for probe in ("batch", "oom_kill", "alloc_fail", "direct_reclaim", "compaction_stall", "kswapd_wake"):
         nr = sum(e["kind"] == probe for e in events)
         ok(losses[probe]["recorded"] == nr, f"{arm}: {probe}: as many lines as recorded", (losses[probe], nr))
+    # The kernel's own counters over the same time.
+    samples = [x["vmstat"] for x in trace if x["type"] == "sample"]
+    for counter, probe in (("oom_kill", "oom_kill"), ("compact_stall", "compaction_stall")):
+        delta = samples[-1][counter] - samples[0][counter]
+        ok(
+            losses[probe]["recorded"] == delta,
+            f"{arm}: as many of {probe} as vmstat counts",
+            (losses[probe], delta),
+        )
     ok(
         losses["isolate"]["recorded"] == losses["putback"]["recorded"] + (losses["buffer"]["recorded"] if arm == "buffer" else 0),
         f"{arm}: every chunk isolated came back",
@@ -164,7 +173,7 @@ def check_paging(arm: str, work: list[dict], hists: dict) -> None:
     pswpout = {v[0]: int(v[1]) for v in values if len(v) == 2}.get("pswpout", 0)
     ok(
         0 < hists["swap_out"]["n"] <= pswpout,
-        f"{arm}: swap-outs were timed, at most one a page",
+        f"{arm}: swap-outs were timed, at most one a page (a folio may be many)",
         (hists["swap_out"]["n"], pswpout),
     )
     for h in hists.values():

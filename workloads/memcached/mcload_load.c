@@ -252,7 +252,11 @@ int load__run(struct load *l)
 		err = wait_events(l, next_ns);
 		if (err)
 			return err;
-		tally__tick(&l->tally, time__now_ns(), false, l->out);
+		now_ns = time__now_ns();
+		/* A request may be overdue and not yet issued. */
+		if (issuing)
+			now_ns = min_u64(now_ns, start_ns + req.start_ns);
+		tally__tick(&l->tally, now_ns, false, l->out);
 	}
 
 	if (lag__sleep(&l->lag, now_ns, &late))

@@ -118,7 +118,7 @@ void tally__failed(struct tally *s, uint64_t intended_ns, enum tally_error why)
 		s->nr_errors[why]++;
 }
 
-void tally__tick(struct tally *s, uint64_t now_ns, bool all, struct out *out)
+void tally__tick(struct tally *s, uint64_t until_ns, bool all, struct out *out)
 {
 	const struct interval *v;
 	uint64_t end_ns;
@@ -127,7 +127,7 @@ void tally__tick(struct tally *s, uint64_t now_ns, bool all, struct out *out)
 		v = &s->intervals[s->oldest % TALLY_NR_INTERVALS];
 		end_ns = s->start_ns + (s->oldest + 1) * TALLY_INTERVAL_NS;
 		/* The last one may be cut short by the end of the run. */
-		if (end_ns > now_ns && !(all && v->n))
+		if (end_ns > until_ns && !(all && v->n))
 			return;
 		if (!all && v->pending)
 			return;

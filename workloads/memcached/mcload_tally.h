@@ -58,8 +58,11 @@ void tally__answered(struct tally *s, uint64_t intended_ns, uint64_t sent_ns,
 		    uint64_t now_ns);
 void tally__failed(struct tally *s, uint64_t intended_ns, enum tally_error why);
 
-/* Puts out every interval that is over and complete; all of them at the end. */
-void tally__tick(struct tally *s, uint64_t now_ns, bool all, struct out *out);
+/*
+ * Puts out every interval that ended by until_ns and is complete; all of them
+ * at the end.  No request intended before until_ns may follow.
+ */
+void tally__tick(struct tally *s, uint64_t until_ns, bool all, struct out *out);
 
 /* Lines that need no state. */
 void tally__put_lag(struct out *out, uint64_t now_ns, const struct lag_event *e);

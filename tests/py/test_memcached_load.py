@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The load generator, the wave and the keeper against a real memcached on this host."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+GUEST = Path(os.environ.get("GUEST_TOOLS", TOP / "build" / "guest"))
+MEMCACHED = shutil.which("memcached")
+
+needs_memcached = pytest.mark.skipif(MEMCACHED is None, reason="memcached is not installed")
+pytestmark = pytest.mark.skipif(
+    not all((GUEST / p).exists() for p in ("mcload", "wave", "keep")),
+    reason="guest tools are not built: make collectors",
+)
+
+SUB_BITS = 7
+# The machine running this may be busy: lag is refused only where it is the subject.
+PATIENT = "--max-lag=60s"
+
+
+def tool(name: str, *args: str) -> list[str]:
+    return [str(GUEST / name), "--unprotected", *args]
+
+
+class Stream:
+    """A program with record lines on descriptor N, and what came of it."""
+
+    def __init__(self, name: str, *args: str, out: bool = True) -> None:
+        read_fd, write_fd = os.pipe()
+        os.set_inheritable(write_fd, True)
+        extra = [f"--out-fd={write_fd}"] if out else []
+        self.process = subprocess.Popen(
+            tool(name, *extra, *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            close_fds=False,
+        )  # fmt: skip
+        os.close(write_fd)
+        self.read_fd = read_fd
+        self.lines: list[dict] = []
+        self.status: int | None = None
+
+    def finish(self) -> Stream:
+        # Few lines: they fit the pipe, so the order of reading does not matter.
+        self.stdout, self.stderr = self.process.communicate(timeout=60)
+        self.status = self.process.returncode
+        with os.fdopen(self.read_fd) as f:
+            self.lines = [json.loads(line) for line in f]
+        return self
+
+    def of(self, **wanted: str) -> list[dict]:
+        return [x for x in self.lines if all(x.get(k) == v for k, v in wanted.items())]
+
+    def children(self) -> list[int]:
+        pid = self.process.pid
+        return [int(x) for x in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def child(self, after: int = 0) -> int:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            for pid in self.children():
+                if pid != after:
+                    return pid
+            time.sleep(0.005)
+        raise AssertionError("no child")
+
+
+def lower(index: int) -> int:
+    octave, rest = index >> SUB_BITS, index & ((1 << SUB_BITS) - 1)
+    return index if octave == 0 else ((1 << SUB_BITS) + rest) << (octave - 1)
+
+
+def above(hist: dict, ns: int) -> int:
+    return sum(count for index, count in hist["counts"] if lower(index) > ns)
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    """Address of a private memcached, and the keeper that runs it."""
+    user = ["-u", "root"] if os.geteuid() == 0 else []
+    path = tmp_path / "mc.sock"
+    keeper = Stream(
+        "keep", "--name=memcached", "--restart=50ms", MEMCACHED, *user, "-s", str(path), "-m", "64", "-t", "1"
+    )
+    yield f"--server=unix:{path}", keeper
+    if keeper.status is None:
+        keeper.process.kill()  # memcached goes with it, and at once
+        keeper.finish()
+
+
+@needs_memcached
+@pytest.mark.parametrize("protocol", ["text", "meta"])
+def test_counts_agree(server, protocol: str) -> None:
+    address, _ = server
+    run = Stream(
+        "mcload", address, f"--protocol={protocol}", "--keys=500", "--prefill=8M", "--rate=2000",
+        "--warmup=250ms", "--duration=500ms", "--phase=measure", PATIENT,
+    ).finish()  # fmt: skip
+    assert run.status == 0, run.stderr
+    assert "prefilled 500 of 500 keys and 16 ballast items; the server holds 516 items" in run.stdout
+
+    hist = {h["name"]: h for h in run.of(type="hist")}
+    latency, service = hist["request_latency"], hist["request_service"]
+    for h in (latency, service):
+        assert h["n"] == sum(count for _, count in h["counts"])
+        assert h["sub_bits"] == SUB_BITS and h["unit"] == "ns"
+    assert latency["sum"] >= service["sum"]
+
+    begin, end = run.of(type="phase", name="measure")
+    assert (begin["edge"], end["edge"]) == ("begin", "end")
+    assert end["t_ns"] - begin["t_ns"] == 500_000_000
+    samples = run.of(type="sample", src="load")
+    assert len(samples) == 3 and all(s["pending"] == 0 and s["errors"] == 0 for s in samples)
+    measured = [s for s in samples if begin["t_ns"] < s["t_ns"] <= end["t_ns"]]
+    assert sum(s["n"] for s in measured) == latency["n"]
+    assert f"{latency['n']} requests:" in run.stdout and " 0 misses" in run.stdout
+
+
+@needs_memcached
+def test_schedule_does_not_wait_for_a_stalled_server(server) -> None:
+    """A server that stops for 400 ms is charged with every request due meanwhile."""
+    address, keeper = server
+    pid = keeper.child()
+    run = Stream(
+        "mcload", address, "--keys=10", "--prefill=1M", "--schedule=fixed", "--rate=200", "--conns=2",
+        "--warmup=0s", "--duration=1s", PATIENT,
+    )  # fmt: skip
+    time.sleep(0.4)
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.4)
+    os.kill(pid, signal.SIGCONT)
+    run.finish()
+    assert run.status == 0, run.stderr
+    (latency,) = run.of(type="hist", name="request_latency")
+    assert latency["n"] == 199 and latency["max"] >= 350_000_000
+    # 0.3 s of the stall lie more than 100 ms before its end: 60 requests. A
+    # generator that waits for answers would have two, one a connection.
+    assert above(latency, 100_000_000) >= 50
+    # The stall shows in the samples of its time, not only of its end.
+    assert len([s for s in run.of(src="load") if s.get("max_us", 0) > 100_000]) >= 2
+
+
+@needs_memcached
+def test_killed_server_is_errors_then_misses(server) -> None:
+    address, keeper = server
+    first = keeper.child()
+    run = Stream(
+        "mcload", address, "--keys=50", "--prefill=1M", "--rate=1000", "--warmup=0s", "--duration=1s", PATIENT
+    )
+    time.sleep(0.4)
+    os.kill(first, signal.SIGKILL)
+    run.finish()
+    assert run.status == 0, run.stderr
+    (latency,) = run.of(type="hist", name="request_latency")
+    errors = sum(s["errors"] for s in run.of(src="load"))
+    assert errors > 0
+    assert latency["n"] + errors == sum(s["n"] + s["errors"] for s in run.of(src="load"))
+    assert latency["n"] > errors
+    assert " 0 misses" not in run.stdout
+
+    assert keeper.child(after=first)
+    keeper.process.terminate()
+    keeper.finish()
+    assert keeper.status == 0
+    (event,) = keeper.lines
+    assert (event["kind"], event["name"], event["pid"], event["signal"]) == ("proc_exit", "memcached", first, 9)
+
+
+@needs_memcached
+def test_generator_that_falls_behind_is_refused(server) -> None:
+    address, _ = server
+    run = Stream(
+        "mcload", address, "--keys=10", "--prefill=1M", "--rate=500", "--warmup=0s", "--duration=600ms",
+        "--max-lag=150ms",
+    )  # fmt: skip
+    time.sleep(0.3)
+    run.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.3)
+    run.process.send_signal(signal.SIGCONT)
+    run.finish()
+    assert run.status == 1
+    assert "refused: the generator fell behind" in run.stderr
+    event = run.of(kind="load_lag")[0]
+    assert event["cause"] == "generator" and event["lag_ns"] > 200_000_000
+
+
+@needs_memcached
+def test_wrong_values_are_found(server) -> None:
+    address, _ = server
+    common = [address, "--keys=50", "--rate=500", "--warmup=0s", PATIENT]
+    assert Stream("mcload", *common, "--prefill=1M", "--duration=0s").finish().status == 0
+    # The same keys, other values.
+    run = Stream("mcload", *common, "--duration=200ms", "--value-size=20", "--get-ratio=1").finish()
+    assert run.status == 1 and "not the ones stored" in run.stderr
+
+
+@needs_memcached
+def test_prefill_that_does_not_fit_fails(server) -> None:
+    run = Stream("mcload", server[0], "--keys=10", "--prefill=100M", "--duration=0s").finish()
+    assert run.status == 1 and "give memcached more memory" in run.stderr
+
+
+def test_no_server() -> None:
+    run = Stream("mcload", "--server=unix:/nonexistent/socket", "--wait=0s").finish()
+    assert run.status == 69 and "no memcached answers" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "say"),
+    [
+        ("mcload", ["--rate=0"], "--rate=0: must be a number, 0.001"),
+        ("mcload", ["--rate=1e3"], "--rate=1e3"),
+        ("mcload", ["--duration=5"], "--duration=5: must be a time"),
+        ("mcload", ["--server=localhost:1"], "must be a numeric HOST:PORT"),
+        ("mcload", ["--protocol=binary"], "must be text or meta"),
+        ("mcload", ["--value-size=0"], "etc or 1 to 16384"),
+        ("mcload", ["more"], "unexpected argument 'more'"),
+        ("wave", [], "--low and --high are needed"),
+        ("wave", ["--low=2M", "--high=1M", "--rounds=1"], "low <= high-min <= high"),
+        ("wave", ["--low=1M", "--high=2M"], "--rounds or --duration is needed"),
+        ("wave", ["--low=1M", "--high=2M", "--rounds=1", "--rest=2s-1s"], "longer than the second"),
+        ("keep", [], "PROGRAM: is needed"),
+    ],
+)
+def test_wrong_usage(name: str, args: list[str], say: str) -> None:
+    run = Stream(name, *args, out=False).finish()
+    assert run.status == 2 and say in run.stderr
+
+
+WAVE = ["--low=4M", "--high-min=8M", "--high=12M", "--hold=40ms-60ms", "--rest=20ms-40ms", "--settle=100ms"]
+
+
+def rounds(run: Stream) -> list[tuple[int, str, str | None]]:
+    return [(x["index"], x["edge"], x.get("outcome")) for x in run.of(type="phase", name="round")]
+
+
+def test_wave_rounds_come_from_the_seed() -> None:
+    first = Stream("wave", *WAVE, "--rounds=3", "--seed=5").finish()
+    again = Stream("wave", *WAVE, "--rounds=3", "--seed=5").finish()
+    other = Stream("wave", *WAVE, "--rounds=3", "--seed=6").finish()
+    assert first.status == again.status == other.status == 0, first.stderr
+    expected = [(i, edge, "done" if edge == "end" else None) for i in range(3) for edge in ("begin", "end")]
+    assert rounds(first) == rounds(again) == expected
+    peaks = [[x["high_bytes"] for x in run.of(edge="begin")] for run in (first, again, other)]
+    assert peaks[0] == peaks[1] != peaks[2]
+    assert all(8 << 20 <= p <= 12 << 20 for p in peaks[0])
+    touched = [x["nr_pages"] for x in first.of(edge="end")]
+    assert touched == [(p - (4 << 20)) // 4096 for p in peaks[0]]
+
+
+def test_wave_replaces_a_killed_child() -> None:
+    run = Stream("wave", *WAVE, "--rounds=4", "--hold=200ms", "--restart=10ms")
+    first = run.child()
+    time.sleep(0.2)  # in round 0: from 100 to 300 ms
+    os.kill(first, signal.SIGKILL)
+    second = run.child(after=first)
+    run.finish()
+    assert run.status == 0, run.stderr
+    (event,) = run.of(kind="proc_exit")
+    assert (event["name"], event["pid"], event["signal"], event["round"]) == ("wave", first, 9, 0)
+    ends = [x["outcome"] for x in run.of(edge="end")]
+    assert len(ends) == 4 and ends[0] == "killed" and ends[-1] == "done"
+    assert second != first
+
+
+def test_wave_finds_lost_data() -> None:
+    run = Stream("wave", *WAVE, "--rounds=50")
+    pid = run.child()
+    time.sleep(0.15)
+    try:
+        # The largest private mapping without a file is the wave's memory.
+        maps = [x.split() for x in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+        spans = [[int(a, 16) for a in m[0].split("-")] for m in maps if len(m) == 5]
+        start, _ = max(spans, key=lambda s: s[1] - s[0])
+        with open(f"/proc/{pid}/mem", "r+b", buffering=0) as f:
+            f.seek(start)
+            f.write(bytes(4096))
+    except PermissionError as e:
+        run.process.terminate()
+        run.finish()
+        pytest.skip(f"may not write to another process: {e}")
+    run.finish()
+    assert run.status == 1
+    assert "DATA LOST: page 0 holds 0000000000000000" in run.stderr
+    assert run.of(kind="proc_exit")[0]["status"] == 4
+
+
+def test_keep_ends_when_the_program_does() -> None:
+    run = Stream("keep", "false").finish()
+    assert run.status == 1 and "ended with wait status 0x100" in run.stderr
+    assert run.of(kind="proc_exit")[0]["status"] == 1
+    assert Stream("keep", "/nonexistent").finish().status == 1
+
+
+@pytest.mark.parametrize(
+    ("env", "say"),
+    [
+        ({}, "HINT_MEM_BYTES is ''"),
+        ({"HINT_MEM_BYTES": "1000"}, "128 MiB is the least"),
+        ({"HINT_MEM_BYTES": "536870912", "HINT_P_DURATION": "x"}, "HINT_P_DURATION is 'x'"),
+        ({"HINT_MEM_BYTES": "536870912", "HINT_P_WAVE_LOW": "900"}, "HINT_P_WAVE_HIGH_MIN is '525'; allowed: 900 to"),
+        ({"HINT_MEM_BYTES": "536870912", "HINT_P_SOCKET": "udp"}, "allowed: tcp, unix"),
+    ],
+)
+def test_workload_refuses_wrong_parameters(env: dict[str, str], say: str) -> None:
+    done = subprocess.run(
+        [str(TOP / "workloads" / "memcached" / "run")],
+        env={"PATH": os.environ["PATH"], **env}, capture_output=True, text=True, timeout=10,
+    )  # fmt: skip
+    assert done.returncode == 2 and say in done.stderr
