@@ -217,8 +217,8 @@ static __always_inline void zone_state__unhold(__u32 node, __u32 zone, __u32 ord
 	nr = 1LL << order;
 	if (st->held_pages < nr || !st->held_by_order[order]) {
 		/*
-		 * Isolated before we attached: not ours to count, and part of
-		 * the buffer's level already.
+		 * Isolated before we attached: not ours to count, and with its
+		 * exchange not seen no change of the buffer's level either.
 		 */
 		if (!totals->settled)
 			return;

@@ -106,7 +106,7 @@ struct zone_state {
 	__s64 held_max_pages;
 	__u64 nr_exchanges;
 	__u64 exchange_free_delta_pages;	/* sum of |delta| */
-	__s64 buffer_pages;		/* atomic; the tracer sets it before it attaches */
+	__s64 buffer_pages;		/* change since we attached; atomic */
 	__u32 held_by_order[HINT_NR_ORDERS];	/* chunks */
 	__u32 pad;
 };

@@ -108,12 +108,30 @@ static int read_id(char *id, const char *dir)
 	return err;
 }
 
-int images__find(struct images *im, const char *kernel_dir, const char *qemu_dir,
-		 const char *rootfs_dir)
+/*
+ * The build's folders are links to products that never change. Follow them
+ * once: a build meanwhile must not put another kernel under a running cell.
+ */
+static int follow(char *real, const char *dir, const char *target)
 {
+	if (realpath(dir, real))
+		return 0;
+	say__error("%s is missing: make it with `make %s`", dir, target);
+	return -ENOENT;
+}
+
+int images__find(struct images *im, const char *kernel_link, const char *qemu_link,
+		 const char *rootfs_link)
+{
+	char kernel_dir[PATH_MAX], qemu_dir[PATH_MAX], rootfs_dir[PATH_MAX];
 	struct stat st;
 	int err;
 
+	err = follow(kernel_dir, kernel_link, "kernel") ?:
+	      follow(qemu_dir, qemu_link, "qemu") ?:
+	      follow(rootfs_dir, rootfs_link, "image");
+	if (err)
+		return err;
 	err = find_file(im->kernel, kernel_dir, "bzImage", "kernel", false) ?:
 	      find_file(im->qemu, qemu_dir, "qemu-system-x86_64", "qemu", true) ?:
 	      find_file(im->share, qemu_dir, "share", "qemu", false) ?:

@@ -23,7 +23,6 @@
 #include "trace_opts.h"
 #include "trace_out.h"
 #include "trace_sample.h"
-#include "trace_seed.h"
 #include "trace_totals.h"
 
 #define EXIT_LOST	1
@@ -136,13 +135,8 @@ static int prepare(struct tracer *t)
 
 static int attach(struct tracer *t)
 {
-	int err = 0;
+	int err = loaded__attach(&t->loaded);
 
-	/* Adopted programs have been counting since they were pinned. */
-	if (t->loaded.object[OBJ_HINT].obj)
-		err = seed__buffer(&t->loaded);
-	if (!err)
-		err = loaded__attach(&t->loaded);
 	return !err && t->opts.strict ? check_strict() : err;
 }
 

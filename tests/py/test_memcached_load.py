@@ -306,7 +306,7 @@ def test_keep_ends_when_the_program_does() -> None:
         ({}, "HINT_MEM_BYTES is ''"),
         ({"HINT_MEM_BYTES": "1000"}, "128 MiB is the least"),
         ({"HINT_MEM_BYTES": "536870912", "HINT_P_DURATION": "x"}, "HINT_P_DURATION is 'x'"),
-        ({"HINT_MEM_BYTES": "536870912", "HINT_P_WAVE_LOW": "900"}, "HINT_P_WAVE_HIGH_MIN is '525'; allowed: 900 to"),
+        ({"HINT_MEM_BYTES": "536870912", "HINT_P_WAVE_LOW": "900"}, "HINT_P_WAVE_HIGH_MIN is '495'; allowed: 900 to"),
         ({"HINT_MEM_BYTES": "536870912", "HINT_P_SOCKET": "udp"}, "allowed: tcp, unix"),
     ],
 )

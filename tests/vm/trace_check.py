@@ -126,8 +126,8 @@ def check_hinting(arm: str, trace: list[dict], events: list[dict], hists: dict) 
         ok(last["uncompensated_page_ns"] == 0, f"{arm}: exposure is 0", last["uncompensated_page_ns"])
         ok(last["exchange_free_delta_pages"] == 0, f"{arm}: no exchange changed the free pages")
         ok(not [e for e in events if e["kind"] == "exchange_violation"], f"{arm}: no violation")
-        levels = {zone_sums(s, "buffer_pages") + zone_sums(s, "held_pages") for s in samples}
-        ok(levels == {8192}, f"{arm}: buffer and held chunks are 32 MiB in every sample", levels)
+        sums = {zone_sums(s, "buffer_pages") + zone_sums(s, "held_pages") for s in samples}
+        ok(sums == {0}, f"{arm}: in every sample the buffer lacks what is held", sums)
         ok(all(b["exchange"] for b in batches), f"{arm}: every batch says that it was exchanged")
         ok(
             hists["exchange_latency"]["n"] == last["exchanges"],
