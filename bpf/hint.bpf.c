@@ -162,7 +162,8 @@ static __always_inline void zone_state__end(struct zone_state *st)
 	st->seq++;
 }
 
-static __always_inline void zone_state__isolate(__u32 node, __u32 zone, __u32 order32, bool exchange)
+static __always_inline void zone_state__isolate(__u32 node, __u32 zone, __u32 order32,
+						bool exchange)
 {
 	__u64 order = order__opaque(order32);
 	struct probe_stat *stat = probe__seen(PROBE_ISOLATE);

@@ -34,9 +34,10 @@ long proc_file__read(int fd, char *buf, size_t size);
 long proc_file__read_path(const char *path, char *buf, size_t size);
 
 /*
- * Looks in "name value" or "name: value" lines, as of /proc/vmstat and
- * /proc/meminfo. 0 or -ENOENT.
+ * Picks values by name from "name value" or "name: value" lines, as of
+ * /proc/vmstat and /proc/meminfo, in one pass. A name that is not there leaves
+ * 0. Returns how many are there.
  */
-int proc_text__u64(const char *text, const char *name, __u64 *out);
+size_t proc_text__u64s(const char *text, const char *const *names, __u64 *values, size_t nr);
 
 #endif

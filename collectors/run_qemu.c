@@ -239,7 +239,7 @@ int qemu__args(struct qemu_args *a, const struct cell *c, const struct images *i
 	}
 	/* When the guest ends it stays, stopped, until its counters are read. */
 	push(a, "-action");
-	push(a, "reboot=shutdown,shutdown=pause");
+	push(a, files->qmp_fd < 0 ? "reboot=shutdown" : "reboot=shutdown,shutdown=pause");
 	push(a, "-kernel");
 	push(a, "%s", im->kernel);
 	push(a, "-append");

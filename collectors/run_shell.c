@@ -27,22 +27,34 @@ static int write_env(const struct cell *c, const char *dir)
 
 static int run_qemu(const struct qemu_args *args)
 {
-	int status;
+	sigset_t set;
+	int status = 0, sig = 0;
 	pid_t pid;
 
+	/*
+	 * Ctrl-C is for the guest; when we are told to end, the folder must still
+	 * be removed. qemu__exec() lets the child have its signals.
+	 */
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)
 		return STATUS_INFRA;
 	if (!pid)
 		qemu__exec(args, -1);
-	/* Ctrl-C is for the guest: the terminal is raw; keep it from us as well. */
-	signal(SIGINT, SIG_IGN);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		sigwait(&set, &sig);
+		if (sig == SIGTERM || sig == SIGHUP)
+			kill(pid, SIGTERM);
+	}
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return STATUS_DONE;
-	say__error("QEMU did not end well (status %d)", status);
+	say__error("QEMU did not end well (wait status %d)", status);
 	return STATUS_INFRA;
 }
 

@@ -444,7 +444,9 @@ static void judge(struct vm *vm, bool was_killed)
 		fail(vm, FAIL_DIED, "the guest %s before the workload had ended",
 		     vm->qmp.guest_reset ? "reset" : "powered off");
 	else if (g->bye_status)
-		fail(vm, FAIL_WORKLOAD, "the workload ended with status %d", g->bye_status);
+		fail(vm, FAIL_WORKLOAD, "%s ended with status %d; its log lines are in the record",
+		     g->bye_status == STATUS_INFRA ? "the guest's init" : "the workload",
+		     g->bye_status);
 }
 
 static int finish(struct vm *vm, const char *root, const struct qemu_args *args)

@@ -182,7 +182,8 @@ static int say_zones(struct jw *w)
 
 static int say_hello(void)
 {
-	__u64 mem_total = 0, swap_total = 0;
+	static const char *const names[] = { "MemTotal", "SwapTotal" };
+	__u64 kib[2];
 	struct utsname uts;
 	char hex[32];
 	struct jw w;
@@ -199,13 +200,12 @@ static int say_hello(void)
 	status = read_proc("/proc/meminfo");
 	if (status)
 		return status;
-	if (proc_text__u64(file_buf, "MemTotal", &mem_total) ||
-	    proc_text__u64(file_buf, "SwapTotal", &swap_total)) {
+	if (proc_text__u64s(file_buf, names, kib, 2) != 2) {
 		fprintf(stderr, "hintsay: /proc/meminfo has no MemTotal or no SwapTotal\n");
 		return EXIT_INFRA;
 	}
-	jw__u64(&w, "mem_total_kib", mem_total);
-	jw__u64(&w, "swap_kib", swap_total);
+	jw__u64(&w, "mem_total_kib", kib[0]);
+	jw__u64(&w, "swap_kib", kib[1]);
 	jw__u64(&w, "min_free_kib",
 		(__u64)read_number("/proc/sys/vm/min_free_kbytes", 0));
 	snprintf(hex, sizeof(hex), "0x%llx", balloon_features());

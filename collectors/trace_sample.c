@@ -124,25 +124,26 @@ static int put_zones(struct sampler *s, const struct loaded *l, struct jw *w)
 
 static int put_vmstat(struct sampler *s, struct jw *w)
 {
+	/* A kernel without swap, compaction or one of the zones has no line for it: 0. */
 	static const char *const names[] = {
 		"pswpin", "pswpout", "zswpin", "zswpout", "oom_kill", "compact_stall",
 		"pgfault", "pgmajfault",
-	};
-	static const char *const stalls[] = {
+		/* summed up as allocstall */
 		"allocstall_dma", "allocstall_dma32", "allocstall_normal", "allocstall_movable",
 	};
+	enum { NR_SINGLE = 8, NR_NAMES = sizeof(names) / sizeof(names[0]) };
+	__u64 values[NR_NAMES], allocstall = 0;
 	long len = proc_file__read(s->vmstat_fd, s->text, TEXT_BYTES);
-	__u64 v, sum = 0;
 
 	if (len < 0)
 		return (int)len;
+	proc_text__u64s(s->text, names, values, NR_NAMES);
 	jw__obj_begin(w, "vmstat");
-	/* A kernel without swap or compaction has no line for it: 0. */
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		jw__u64(w, names[i], proc_text__u64(s->text, names[i], &v) ? 0 : v);
-	for (size_t i = 0; i < sizeof(stalls) / sizeof(stalls[0]); i++)
-		sum += proc_text__u64(s->text, stalls[i], &v) ? 0 : v;
-	jw__u64(w, "allocstall", sum);
+	for (int i = 0; i < NR_SINGLE; i++)
+		jw__u64(w, names[i], values[i]);
+	for (int i = NR_SINGLE; i < NR_NAMES; i++)
+		allocstall += values[i];
+	jw__u64(w, "allocstall", allocstall);
 	jw__obj_end(w);
 	return 0;
 }

@@ -70,8 +70,8 @@ find_python() {
 }
 
 # lock NAME: take the cache lock NAME until this process and all its children
-# are gone. Locks nest in one order, so nobody waits in a circle: a product
-# (or its work tree), then a source, then apt.
+# are gone. Locks nest in one order, so nobody waits in a circle: a source, then
+# a product or its work tree, then apt.
 lock() {
 	mkdir -p "$cache/lock"
 	case $1 in

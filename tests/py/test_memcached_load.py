@@ -44,16 +44,24 @@ class Stream:
             close_fds=False,
         )  # fmt: skip
         os.close(write_fd)
-        self.read_fd = read_fd
+        self.records = os.fdopen(read_fd)
         self.lines: list[dict] = []
         self.status: int | None = None
+
+    def wait_for(self, **wanted: str | int) -> dict:
+        """Read lines until one is as wanted: machines differ in speed, so no start is guessed by a sleep."""
+        for text in self.records:
+            self.lines.append(json.loads(text))
+            if all(self.lines[-1].get(k) == v for k, v in wanted.items()):
+                return self.lines[-1]
+        raise AssertionError(f"no line with {wanted}: {self.finish().stderr}")
 
     def finish(self) -> Stream:
         # Few lines: they fit the pipe, so the order of reading does not matter.
         self.stdout, self.stderr = self.process.communicate(timeout=60)
         self.status = self.process.returncode
-        with os.fdopen(self.read_fd) as f:
-            self.lines = [json.loads(line) for line in f]
+        with self.records as f:
+            self.lines += [json.loads(line) for line in f]
         return self
 
     def of(self, **wanted: str) -> list[dict]:
@@ -131,9 +139,10 @@ def test_schedule_does_not_wait_for_a_stalled_server(server) -> None:
     pid = keeper.child()
     run = Stream(
         "mcload", address, "--keys=10", "--prefill=1M", "--schedule=fixed", "--rate=200", "--conns=2",
-        "--warmup=0s", "--duration=1s", PATIENT,
+        "--warmup=0s", "--duration=1s", "--phase=measure", PATIENT,
     )  # fmt: skip
-    time.sleep(0.4)
+    run.wait_for(edge="begin")
+    time.sleep(0.2)
     os.kill(pid, signal.SIGSTOP)
     time.sleep(0.4)
     os.kill(pid, signal.SIGCONT)
@@ -153,9 +162,11 @@ def test_killed_server_is_errors_then_misses(server) -> None:
     address, keeper = server
     first = keeper.child()
     run = Stream(
-        "mcload", address, "--keys=50", "--prefill=1M", "--rate=1000", "--warmup=0s", "--duration=1s", PATIENT
-    )
-    time.sleep(0.4)
+        "mcload", address, "--keys=50", "--prefill=1M", "--rate=1000", "--warmup=0s", "--duration=1s",
+        "--phase=measure", PATIENT,
+    )  # fmt: skip
+    run.wait_for(edge="begin")
+    time.sleep(0.2)
     os.kill(first, signal.SIGKILL)
     run.finish()
     assert run.status == 0, run.stderr
@@ -179,9 +190,9 @@ def test_generator_that_falls_behind_is_refused(server) -> None:
     address, _ = server
     run = Stream(
         "mcload", address, "--keys=10", "--prefill=1M", "--rate=500", "--warmup=0s", "--duration=600ms",
-        "--max-lag=150ms",
+        "--max-lag=150ms", "--phase=measure",
     )  # fmt: skip
-    time.sleep(0.3)
+    run.wait_for(edge="begin")
     run.process.send_signal(signal.SIGSTOP)
     time.sleep(0.3)
     run.process.send_signal(signal.SIGCONT)
@@ -259,7 +270,7 @@ def test_wave_rounds_come_from_the_seed() -> None:
 def test_wave_replaces_a_killed_child() -> None:
     run = Stream("wave", *WAVE, "--rounds=4", "--hold=200ms", "--restart=10ms")
     first = run.child()
-    time.sleep(0.2)  # in round 0: from 100 to 300 ms
+    run.wait_for(edge="begin", index=0)
     os.kill(first, signal.SIGKILL)
     second = run.child(after=first)
     run.finish()
@@ -271,10 +282,22 @@ def test_wave_replaces_a_killed_child() -> None:
     assert second != first
 
 
+def test_wave_supervisor_that_is_late_loses_no_round() -> None:
+    """It used to wait for ever when the child was through with a round before it had begun it."""
+    run = Stream("wave", *WAVE, "--hold=5ms", "--rest=5ms", "--rounds=40")
+    run.wait_for(edge="end", index=5)
+    run.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.1)  # ten rounds of the child
+    run.process.send_signal(signal.SIGCONT)
+    run.finish()
+    assert run.status == 0, run.stderr
+    assert rounds(run) == [(i, edge, "done" if edge == "end" else None) for i in range(40) for edge in ("begin", "end")]
+
+
 def test_wave_finds_lost_data() -> None:
     run = Stream("wave", *WAVE, "--rounds=50")
     pid = run.child()
-    time.sleep(0.15)
+    run.wait_for(edge="begin", index=0)
     try:
         # The largest private mapping without a file is the wave's memory.
         maps = [x.split() for x in Path(f"/proc/{pid}/maps").read_text().splitlines()]

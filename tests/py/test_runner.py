@@ -165,7 +165,7 @@ def test_oom_kill_is_a_result(bench: Bench) -> None:
     [
         ("refuse", "property 'x' not found"),
         ("stopped", "stopped the guest by itself"),
-        ("old-qemu", "counters"),
+        ("old-qemu", "does not count violations"),
     ],
 )
 def test_infrastructure(bench: Bench, mode: str, detail: str) -> None:

@@ -99,16 +99,16 @@ static void test_bad(void)
 
 static void test_lines(void)
 {
-	static const char text[] = "nr_free_pages 12\npswpin 3\npswpin_more 4\nMemTotal:   99 kB\nbad x\nlast 7";
-	__u64 v = 1;
+	static const char text[] = "nr_free_pages 12\npswpin_more 4\npswpin 3\nMemTotal:   99 kB\nbad x\nlast 7";
+	static const char *const names[] = { "pswpin", "MemTotal", "bad", "none", "last" };
+	__u64 v[5] = { 1, 1, 1, 1, 1 };
 
-	ok(!proc_text__u64(text, "pswpin", &v) && v == 3, "vmstat form, whole names only");
-	ok(!proc_text__u64(text, "MemTotal", &v) && v == 99, "meminfo form");
-	ok(!proc_text__u64(text, "last", &v) && v == 7, "last line without newline");
-	v = 5;
-	is_s64(proc_text__u64(text, "bad", &v), -ENOENT, "no number");
-	is_s64(proc_text__u64(text, "none", &v), -ENOENT, "no such name");
-	is_u64(v, 5, "... and nothing written");
+	is_u64(proc_text__u64s(text, names, v, 5), 3, "three of five names are there");
+	is_u64(v[0], 3, "vmstat form, whole names only");
+	is_u64(v[1], 99, "meminfo form");
+	is_u64(v[2], 0, "no number is 0");
+	is_u64(v[3], 0, "no such name is 0");
+	is_u64(v[4], 7, "last line without newline");
 }
 
 static void test_read(void)

@@ -71,6 +71,20 @@ static void put_round(struct supervisor *s, const char *edge,
 	}
 }
 
+/* Whether the present round is one too many. */
+static bool is_over(const struct supervisor *s)
+{
+	return s->round.index >= s->run->nr_rounds ||
+	       s->round.end_ns > s->run->duration_ns;
+}
+
+static void begin_round(struct supervisor *s)
+{
+	s->joined = s->child && s->first_round <= s->round.index;
+	s->round_open = true;
+	put_round(s, "begin", NULL, NULL);
+}
+
 static void end_round(struct supervisor *s, const char *outcome,
 		      const struct wave_msg *msg)
 {
@@ -148,8 +162,11 @@ static void take_messages(struct supervisor *s)
 	struct wave_msg msg;
 
 	while (read(s->msg_fds[0], &msg, sizeof(msg)) == sizeof(msg)) {
-		if (!s->round_open || msg.round != s->round.index)
+		if (msg.round != s->round.index || is_over(s))
 			continue;	/* of a child killed right after it */
+		/* The child may be through before we woke up for its start. */
+		if (!s->round_open)
+			begin_round(s);
 		s->result->nr_done++;
 		end_round(s, "done", &msg);
 	}
@@ -170,7 +187,6 @@ static void take_signals(struct supervisor *s)
 /* Begins and ends rounds and starts children; when the next of it is due. */
 static uint64_t keep_time(struct supervisor *s)
 {
-	const struct wave_run *o = s->run;
 	uint64_t now_ns = time__now_ns(), next_ns;
 
 	if (s->round_open && !s->joined &&
@@ -178,16 +194,12 @@ static uint64_t keep_time(struct supervisor *s)
 		s->result->nr_absent++;
 		end_round(s, "absent", NULL);
 	}
-	if (!s->round_open && (s->round.index >= o->nr_rounds ||
-			       s->round.end_ns > o->duration_ns)) {
+	if (!s->round_open && is_over(s)) {
 		s->stop = true;
 		return now_ns;
 	}
-	if (!s->round_open && now_ns >= s->epoch_ns + s->round.start_ns) {
-		s->joined = s->child && s->first_round <= s->round.index;
-		put_round(s, "begin", NULL, NULL);
-		s->round_open = true;
-	}
+	if (!s->round_open && now_ns >= s->epoch_ns + s->round.start_ns)
+		begin_round(s);
 	if (!s->child && now_ns >= s->spawn_ns)
 		spawn(s);
 

@@ -1,0 +1,192 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Boots the guests of `make bench` (docs/bench.md), each into a folder below
+# OUT: cell.env, qemu.cmd, work.stream, trace.stream, device.log, console.log.
+set -u
+usage="usage: bench/run.sh OUT [JOBS]
+  OUT   folder for the results; those of an earlier bench in it are replaced
+  JOBS  guests at once, 1 to 64 [2]
+BUILD=DIR  products of the build [build/ of this checkout]
+QUICK=1    fewer sizes and one seed
+example: bench/run.sh results/bench
+Exit status: 0 done, 1 a guest failed, 2 wrong usage, 69 something is missing."
+EX_FAILED=1
+EX_USAGE=2
+EX_INFRA=69
+
+die() {
+	status=$1
+	shift
+	echo "bench: $*" >&2
+	exit "$status"
+}
+
+[ "${1:-}" = --help ] && {
+	echo "$usage"
+	exit 0
+}
+if [ $# -lt 1 ] || [ $# -gt 2 ]; then
+	echo "$usage" >&2
+	exit $EX_USAGE
+fi
+jobs=${2:-2}
+case $jobs in
+[1-9] | [1-5][0-9] | 6[0-4]) ;;
+*) die $EX_USAGE "JOBS is '$jobs'; allowed: 1 to 64" ;;
+esac
+case ${QUICK:=0} in
+0 | 1) ;;
+*) die $EX_USAGE "QUICK is '$QUICK'; allowed: 0, 1" ;;
+esac
+
+top=$(cd "$(dirname "$0")/.." && pwd) || exit $EX_INFRA
+build=${BUILD:-$top/build}
+for need in kernel/bzImage qemu/qemu-system-x86_64 rootfs/root.erofs guest/hinttrace \
+	guest/hintsay guest/mcload guest/wave guest/gauge guest/hold bpf/hint.bpf.o; do
+	[ -e "$build/$need" ] || die $EX_INFRA "$build/$need is not there; run make bench"
+done
+mkdir -p "$1" && out=$(cd "$1" && pwd) || die $EX_INFRA "cannot make $1"
+case $out in
+*[!A-Za-z0-9._/-]*) die $EX_USAGE "OUT is '$out'; allowed: letters, digits, . _ - /" ;;
+esac
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/hint-bench.XXXXXX") || exit $EX_INFRA
+# Guests that still run when we are stopped end with us.
+trap 'trap - EXIT TERM INT; kill -- $(cat "$work"/*.pid 2>/dev/null) 2>/dev/null; wait; rm -rf "$work"' EXIT
+trap 'exit 1' TERM INT
+
+mkdir -p "$work/payload/bpf" &&
+	cp "$build/guest/hinttrace" "$build/guest/hintsay" "$build/guest/mcload" \
+		"$build/guest/wave" "$build/guest/gauge" "$build/guest/hold" "$work/payload/" &&
+	cp "$build"/bpf/*.bpf.o "$work/payload/bpf/" &&
+	install -m 755 "$top/bench/guest-init.sh" "$work/payload/init" &&
+	tar --sort=name --mtime=@0 -C "$work/payload" -cf "$work/payload.tar" . &&
+	truncate -s %2M "$work/payload.tar" || die $EX_INFRA "cannot make the payload"
+
+# nvdimm NUMBER FILE: QEMU orders them by their ids.
+nvdimm() {
+	echo "-object memory-backend-file,id=image$1,mem-path=$2,share=on,readonly=on,size=$(stat -Lc %s "$2")"
+	echo "-device nvdimm,id=nv$1,memdev=image$1,unarmed=on"
+}
+
+# boot NAME MIB BALLOON-PROPERTIES KERNEL-PARAMETERS: the guest's own file is
+# there already. Under the virtual clock one instruction is one nanosecond.
+boot() {
+	boot_dir=$out/$1
+	# shellcheck disable=SC2046 # words are wanted, none has a blank
+	set -- "$1" "$build/qemu/qemu-system-x86_64" -L "$build/qemu/share" -nodefaults \
+		-no-user-config -machine pc,nvdimm=on,hpet=off -accel tcg,thread=single \
+		-cpu kvm64 -smp 1 -m "size=$2M,slots=4,maxmem=16G" \
+		-icount shift=0,sleep=off,align=off -rtc clock=vm,base=2020-01-01T00:00:00 \
+		-seed 1 -no-reboot -kernel "$build/kernel/bzImage" \
+		-append "console=ttyS0 panic=-1 oops=panic nokaslr root=/dev/pmem0 rootfstype=erofs ro init=/sbin/hint-init loglevel=6 tsc=reliable clocksource=tsc no_timer_check random.trust_cpu=on random.trust_bootloader=on mitigations=off dhash_entries=65536 ihash_entries=32768 mhash_entries=1024 mphash_entries=1024 thash_entries=4096 uhash_entries=512 $4" \
+		$(nvdimm 0 "$build/rootfs/root.erofs") $(nvdimm 1 "$work/payload.tar") \
+		-fw_cfg "name=opt/org.hintbuf/cell,file=$boot_dir/cell.env" \
+		-device "virtio-balloon-pci,ioeventfd=off$3" \
+		-device virtio-serial-pci,id=ports,ioeventfd=off,max_ports=4 \
+		-chardev "file,id=work,path=$boot_dir/work.stream" \
+		-device virtserialport,bus=ports.0,nr=1,chardev=work,name=org.hintbuf.work \
+		-chardev "file,id=trace,path=$boot_dir/trace.stream" \
+		-device virtserialport,bus=ports.0,nr=2,chardev=trace,name=org.hintbuf.trace \
+		-trace virtio_balloon_report -trace virtio_console_flush_buf \
+		-display none -serial "file:$boot_dir/console.log"
+	boot_name=$1
+	shift
+	echo "$*" >"$boot_dir/qemu.cmd"
+	# Nothing a guest prints may fill the disk: 400 MiB (blocks of 512 bytes).
+	(
+		ulimit -f 819200
+		exec timeout 400 "$@" >"$boot_dir/device.log" 2>&1 </dev/null
+	) &
+	echo $! >"$work/$boot_name.pid"
+}
+
+# slot: wait until fewer than JOBS guests run.
+slot() {
+	while :; do
+		running=0
+		for file in "$work"/*.pid; do
+			[ -e "$file" ] || continue
+			if kill -0 "$(cat "$file")" 2>/dev/null; then
+				running=$((running + 1))
+			else
+				rm "$file"
+			fi
+		done
+		[ $running -ge "$1" ] || return 0
+		sleep 0.2
+	done
+}
+
+nr_cells=0
+# cell NAME KIND MIB BUFFER-MIB ORDER CAPACITY SEED ACK-NS [ASSIGNMENT]...
+cell() {
+	slot "$jobs"
+	nr_cells=$((nr_cells + 1))
+	name=$1
+	printf '  %-8s %s\n' BENCH "$name"
+	rm -rf "${out:?}/$name"
+	mkdir -p "$out/$name" || die $EX_INFRA "cannot make $out/$name"
+	props=",free-page-reporting=on,reporting-queue-size=$6,x-report-ack-base-ns=$8"
+	[ "$4" -eq 0 ] || props="$props,hint-buffer-size=$4M"
+	# A minute's delay: in a guest of kind mechanism only a flush reports.
+	delay=60000
+	[ "$2" = mechanism ] || delay=2000
+	params="page_reporting.page_reporting_order=$5 page_reporting.capacity=$6 page_reporting.delay_ms=$delay"
+	{
+		echo "HINT_BENCH='$2'"
+		echo "HINT_MEM_BYTES=$(($3 * 1048576))"
+		echo "HINT_BUFFER_BYTES=$(($4 * 1048576))"
+		echo "HINT_ORDER=$5"
+		echo "HINT_CAPACITY=$6"
+		echo "HINT_SEED=$7"
+		echo "HINT_ACK_NS=$8"
+		mib=$(($3 + $4))
+		shift 8
+		for word in "$@"; do
+			echo "$word"
+		done
+	} >"$out/$name/cell.env"
+	boot "$name" "$mib" "$props" "$params"
+}
+
+rm -rf "$out"/tracer-* "$out"/reporting-* "$out"/buffer-*
+
+# The tracer, in an arm where every one of its probes has something to see; the
+# host takes 200 ms, as in the default experiment. The longest guests go first.
+seeds="1 2"
+sizes="4 8 16 32 64 128 256 512"
+[ "$QUICK" = 0 ] || {
+	seeds=1
+	sizes="4 32 256"
+}
+for seed in $seeds; do
+	cell "tracer-r250-s$seed" tracer 512 64 9 32 "$seed" 200000000 HINT_RATE=250 HINT_SECONDS=5
+done
+[ "$QUICK" = 1 ] ||
+	cell tracer-r1000-s1 tracer 512 64 9 32 1 200000000 HINT_RATE=1000 HINT_SECONDS=5
+
+# The mechanisms. The host answers at once: what is counted is the guest's work.
+for order in 9 0; do
+	[ $order -eq 9 ] || sizes="4 32 256"
+	for capacity in 32 512; do
+		cell "reporting-o$order-c$capacity" mechanism 1024 0 $order $capacity 1 0 HINT_HOLE=64K
+	done
+	for size in $sizes; do
+		cell "buffer-o$order-c512-b$size" mechanism 1024 "$size" $order 512 1 0 HINT_HOLE=64K
+	done
+done
+slot 1
+
+bad=0
+for env in "$out"/*/cell.env; do
+	dir=${env%/*}
+	grep -q '^{"type":"bye",.*"status":0}$' "$dir/work.stream" || {
+		echo "bench: guest ${dir##*/} failed; see $dir/console.log" >&2
+		tail -n 3 "$dir/console.log" >&2
+		bad=1
+	}
+done
+[ $bad -eq 0 ] || exit $EX_FAILED
+[ "$nr_cells" -gt 0 ]

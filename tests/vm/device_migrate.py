@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Migrate a guest with a hinting buffer to another QEMU and back, while it reports.
+
+usage: device_migrate.py BUILD WORK
+
+BUILD has qemu/, kernel/ and rootfs/; WORK has payload.tar and gets consoles and
+sockets. Prints "ok NAME" or "not ok NAME" a check, other lines are comments.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+MIB = 1 << 20
+BUFFER = 32 * MIB
+SMALLER = 16 * MIB
+# Wall time. TCG on a busy machine: far more than it takes.
+LIMIT_S = 240
+SPLAT = re.compile(r"BUG:|WARNING:|Oops|Kernel panic|Bad page|list_(add|del) corruption|lost its content")
+
+
+class QmpError(Exception):
+    pass
+
+
+class Machine:
+    """One QEMU with its QMP connection and console."""
+
+    def __init__(self, name: str, build: Path, work: Path, *args: str) -> None:
+        self.console_path = work / f"{name}.console"
+        self.log = (work / f"{name}.qemu").open("wb")
+        path = work / f"{name}.qmp"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen(1)
+        listener.settimeout(LIMIT_S)
+        cmd = [
+            str(build / "qemu/qemu-system-x86_64"), "-L", str(build / "qemu/share"),
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-qmp", f"unix:{path}", "-serial", f"file:{self.console_path}", *args,
+        ]  # fmt: skip
+        self.proc = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.sock, _ = listener.accept()
+        listener.close()
+        self.sock.settimeout(LIMIT_S)
+        self.stream = self.sock.makefile("r", encoding="utf-8")
+        self.stream.readline()  # greeting
+        self.cmd("qmp_capabilities")
+
+    def cmd(self, name: str, **args: Any) -> Any:
+        request = {"execute": name, "arguments": {k.replace("_", "-"): v for k, v in args.items()}}
+        self.sock.sendall(json.dumps(request).encode() + b"\n")
+        while line := self.stream.readline():
+            answer = json.loads(line)
+            if "return" in answer:
+                return answer["return"]
+            if "error" in answer:
+                raise QmpError(answer["error"]["desc"])
+        raise QmpError(f"QEMU is gone after {name}, status {self.proc.wait()}")
+
+    def stats(self) -> dict[str, int]:
+        return self.cmd("qom-get", path="/machine/peripheral/balloon0", property="hint-stats")
+
+    def set_buffer(self, size: int) -> None:
+        self.cmd("qom-set", path="/machine/peripheral/balloon0", property="hint-buffer-size", value=size)
+
+    def console(self) -> str:
+        return self.console_path.read_text(errors="replace") if self.console_path.exists() else ""
+
+    def seen(self, text: str) -> bool:
+        return text in self.console()
+
+    def migrate_to(self, other: Machine, uri: str) -> str:
+        """The final state of a migration."""
+        other.cmd("migrate-incoming", uri=uri)
+        # Converge on a slow machine; how long it takes is not the subject.
+        self.cmd("migrate-set-parameters", max_bandwidth=1 << 30, downtime_limit=5000)
+        self.cmd("migrate", uri=uri)
+        end = time.monotonic() + LIMIT_S
+        while time.monotonic() < end:
+            status = str(self.cmd("query-migrate").get("status"))
+            if status in ("completed", "failed", "cancelled"):
+                return status
+            time.sleep(0.05)
+        return "timeout"
+
+    def stop(self) -> None:
+        self.proc.kill()
+        self.proc.wait()
+        self.sock.close()
+        self.log.close()
+
+
+def wait_for(what: Callable[[], bool]) -> bool:
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(0.1)
+    return what()
+
+
+def ok(good: bool, name: str, why: object = "") -> bool:
+    print(f"{'ok' if good else 'not ok'} {name}")
+    if not good and why != "":
+        print(f"# {why}")
+    sys.stdout.flush()
+    return good
+
+
+def balloon(*options: str) -> list[str]:
+    return ["-device", ",".join(["virtio-balloon-pci,id=balloon0,free-page-reporting=on", *options])]
+
+
+def refused(build: Path, work: Path) -> None:
+    """A destination that differs in what the guest sees says no."""
+    source = Machine("strict", build, work, "-machine", "pc", "-m", "64M", "-S", *balloon("hint-buffer-size=4M"))
+    try:
+        for name, options in (("nobuffer", []), ("none", None)):
+            device = ["-device", "virtio-balloon-pci,id=balloon0"] if options is None else balloon(*options)
+            dest = Machine(name, build, work, "-machine", "pc", "-m", "64M", "-incoming", "defer", *device)
+            try:
+                try:
+                    source.migrate_to(dest, f"unix:{work}/{name}.sock")
+                    # The stream is out. Is it taken?
+                    wait_for(lambda: dest.cmd("query-status")["status"] != "inmigrate")
+                    state = dest.cmd("query-status")["status"]
+                except (QmpError, OSError):
+                    state = "gone"
+                what = "the buffer" if options is not None else "reporting"
+                ok(state == "gone", f"a destination without {what} refuses the guest", state)
+            finally:
+                dest.stop()
+    finally:
+        source.stop()
+
+
+def there_and_back(build: Path, work: Path) -> None:
+    guest = [
+        "-machine", "pc,hpet=off", "-accel", "tcg", "-cpu", "kvm64", "-smp", "2", "-m", "288M",
+        "-kernel", str(build / "kernel/bzImage"), "-append",
+        "console=ttyS0 panic=-1 oops=panic nokaslr root=/dev/vda rootfstype=erofs ro rootwait "
+        "init=/sbin/hint-init loglevel=5 page_reporting.delay_ms=20 page_reporting.page_reporting_order=3",
+    ]  # fmt: skip
+    for i, image in enumerate((build / "rootfs/root.erofs", work / "payload.tar")):
+        guest += ["-drive", f"if=none,id=image{i},file={image.resolve()},format=raw,readonly=on",
+                  "-device", f"virtio-blk-pci,drive=image{i}"]  # fmt: skip
+    # 10 ms: when the machine stops a batch is often out
+    guest += balloon(f"hint-buffer-size={BUFFER}", "x-report-ack-base-ns=10000000")
+
+    machines = [Machine("first", build, work, *guest)]
+    try:
+        first = machines[0]
+        wanted = f"BUFFER wanted {BUFFER // 4096} held"
+        if not ok(wait_for(lambda: first.seen(wanted)), "the guest has set its buffer aside", first.console()[-2000:]):
+            return
+        ok(wait_for(lambda: first.stats()["batches"] > 50), "it reports while memory is used", first.stats())
+        # The guest may or may not have read it when it moves.
+        first.set_buffer(SMALLER)
+        sizes = [(SMALLER, "there"), (SMALLER, "back")]
+        for i, (size, name) in enumerate(sizes):
+            source = machines[-1]
+            before = source.stats()
+            dest = Machine(f"then{i}", build, work, *guest, "-incoming", "defer")
+            machines.append(dest)
+            state = source.migrate_to(dest, f"unix:{work}/move{i}.sock")
+            if not ok(state == "completed", f"{name}: the guest moves to another QEMU", state):
+                return
+            after = source.stats()
+            ok(after["bytes-out"] == 0, f"{name}: nothing was left to answer", after)
+            ok(after["batches"] > before["batches"], f"{name}: it reported while it moved", (before, after))
+            text = f"BUFFER wanted {size // 4096} held {size // 4096} "
+            ok(wait_for(lambda: dest.seen(text)), f"{name}: the changed size of the buffer is the guest's",
+               dest.console()[-500:])  # fmt: skip
+            got = dest.cmd("qom-get", path="/machine/peripheral/balloon0", property="hint-buffer-size")
+            ok(got == size, f"{name}: ... and the device's", got)
+            ok(wait_for(lambda: dest.stats()["batches"] > 20), f"{name}: it goes on reporting", dest.stats())
+            ok(not before["violations"], f"{name}: never more out than the buffer holds", before)
+            source.stop()
+        last = machines[-1]
+        last.set_buffer(BUFFER)
+        ok(wait_for(lambda: last.seen(wanted)), "the size can be changed where it came to", last.console()[-500:])
+        ok(wait_for(lambda: last.seen("SOAK ")), "the workload came to its end")
+        stats = last.stats() if last.proc.poll() is None else None
+        ok(last.seen("SOAK 0."), "no memory lost its content", last.console()[-1000:])
+        splats = [m.group(0) for each in machines if (m := SPLAT.search(each.console()))]
+        ok(not splats, "the kernel did not complain", splats)
+        print(f"# at the end: {stats}")
+    finally:
+        for machine in machines:
+            machine.stop()
+
+
+def main(args: list[str]) -> int:
+    if len(args) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    build, work = Path(args[0]).resolve(), Path(args[1]).resolve()
+    refused(build, work)
+    there_and_back(build, work)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest that a test drives: boot it, run shell scripts in it, talk QMP to it.
+
+The guest's process 1 is agent.init, reached over the second serial port. The
+console goes to a file, in which the kernel must have printed no splat.
+
+Environment: KERNEL, QEMU, ROOTFS, GUEST (folders; default: those under build/),
+KEEP (folder in which consoles stay), TEST_ACCEL (tcg or kvm, default tcg).
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = TOP / "build"
+KERNEL = Path(os.environ.get("KERNEL", BUILD / "kernel"))
+QEMU = Path(os.environ.get("QEMU", BUILD / "qemu"))
+ROOTFS = Path(os.environ.get("ROOTFS", BUILD / "rootfs"))
+GUEST = Path(os.environ.get("GUEST", BUILD / "guest"))
+ACCEL = os.environ.get("TEST_ACCEL", "tcg")
+
+MIB = 1 << 20
+SYSFS = "/sys/kernel/mm/page_reporting"
+PARAM = "/sys/module/page_reporting/parameters"
+DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
+
+# As collectors/run_console.c has them. A genuine shortage of memory is none.
+SPLAT = re.compile(
+    r"BUG: |kernel BUG at |WARNING: |Oops: |general protection fault|double fault|"
+    r"[Uu]nable to handle kernel|KASAN: |KFENCE: |UBSAN: |blocked for more than |"
+    r"INFO: possible |INFO: trying to register non-static key|suspicious RCU usage|"
+    r"rcu: INFO: .* stall|detected stalls|lock(ing)? dependency|inconsistent lock state|"
+    r"DEBUG_LOCKS_WARN_ON|sleeping function called from invalid|scheduling while atomic|"
+    r"soft lockup|hard LOCKUP|workqueue lockup|list_(add|del) corruption|refcount_t: |"
+    r"Bad page |Bad rss-counter|Kernel panic|pagealloc: memory corruption")
+HARMLESS = re.compile(r"WARNING: See https://|Spectre V2 : WARNING|MDS: WARNING|"
+                      r"Kernel command line: |Command line: ")
+
+# Sizes of hash tables follow from all memory found at boot, the buffer included.
+CMDLINE = (
+    "console=ttyS0 panic=-1 oops=panic nokaslr root=/dev/pmem0 rootfstype=erofs ro "
+    "init=/sbin/hint-init loglevel=6 no_timer_check random.trust_cpu=on "
+    "random.trust_bootloader=on mitigations=off dhash_entries=65536 ihash_entries=32768 "
+    "mhash_entries=1024 mphash_entries=1024 thash_entries=4096 uhash_entries=512")
+
+
+class GuestError(Exception):
+    """The guest did not do what every guest must: boot, answer, stay alive."""
+
+
+class Tap:
+    """Test Anything Protocol on standard output."""
+
+    def __init__(self) -> None:
+        self.nr = 0
+        self.nr_failed = 0
+
+    def ok(self, passed: bool, name: str, detail: object = "") -> bool:
+        self.nr += 1
+        print(f"{'ok' if passed else 'not ok'} {self.nr} - {name}")
+        if not passed:
+            self.nr_failed += 1
+            for line in str(detail).splitlines():
+                print(f"# {line}")
+        sys.stdout.flush()
+        return passed
+
+    def is_(self, got: object, want: object, name: str) -> bool:
+        return self.ok(got == want, name, f"got:  {got}\nwant: {want}")
+
+    def skip(self, name: str, why: str) -> None:
+        self.nr += 1
+        print(f"ok {self.nr} - {name} # SKIP {why}", flush=True)
+
+    def note(self, text: str) -> None:
+        for line in text.splitlines():
+            print(f"# {line}", flush=True)
+
+    def finish(self) -> int:
+        print(f"1..{self.nr}")
+        return 1 if self.nr_failed else 0
+
+
+def require(*paths: Path) -> None:
+    """Skip the whole file where something it needs was not built."""
+    for path in paths:
+        if not path.exists():
+            print(f"1..0 # SKIP {path} is not there; run make first")
+            sys.exit(0)
+
+
+def splats(text: str) -> list[str]:
+    return [line for line in text.splitlines()
+            if SPLAT.search(line) and not HARMLESS.search(line)]
+
+
+class Scratch:
+    """A folder for one test program; KEEP=DIR keeps the consoles."""
+
+    def __init__(self) -> None:
+        self.dir = Path(tempfile.mkdtemp(prefix="hint-vm."))
+        atexit.register(shutil.rmtree, self.dir, ignore_errors=True)
+        self.keep = Path(os.environ["KEEP"]) if "KEEP" in os.environ else self.dir
+        self.keep.mkdir(parents=True, exist_ok=True)
+        self._payload: Path | None = None
+
+    def payload(self, extra: dict[str, Path] | None = None) -> Path:
+        """The tar that the guest unpacks: agent, soak, tracer and extra files."""
+        if self._payload and not extra:
+            return self._payload
+        folder = Path(tempfile.mkdtemp(dir=self.dir))
+        files = {"init": TOP / "tests/vm/agent.init", **(extra or {})}
+        for tool in ("soak", "hinttrace", "hintsay"):
+            files[tool] = GUEST / tool
+        for obj in ("hint", "swap", "allocfail"):
+            files[f"bpf/{obj}.bpf.o"] = GUEST / f"bpf/{obj}.bpf.o"
+        for name, source in files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+        tar = folder.with_suffix(".tar")
+        subprocess.run(["tar", "-C", folder, "-cf", tar, "."], check=True)
+        pad(tar)
+        if not extra:
+            self._payload = tar
+        return tar
+
+
+def pad(path: Path) -> None:
+    """An NVDIMM is a multiple of 2 MiB."""
+    size = path.stat().st_size
+    os.truncate(path, -(-size // (2 * MIB)) * 2 * MIB)
+
+
+class Guest:
+    """A running guest. Use as a context manager."""
+
+    def __init__(self, scratch: Scratch, name: str, mem: str, balloon: str = "", *,
+                 cmdline: str = "", smp: int = 1, icount: bool = False,
+                 extra: list[str] | None = None, payload: Path | None = None,
+                 qemu: list[str] | None = None, kernel: list[str] | None = None) -> None:
+        self.name = name
+        self.console_path = scratch.keep / f"{name}.console"
+        self.log_path = scratch.keep / f"{name}.qemu"
+        self.agent, agent_far = socket.socketpair()
+        self.qmp_sock, qmp_far = socket.socketpair()
+        self._agent_buf = b""
+        self._qmp_buf = b""
+        if ACCEL == "kvm":
+            accel = ["-accel", "kvm", "-cpu", "host"]
+        elif icount:
+            accel = ["-accel", "tcg,thread=single", "-cpu", "kvm64", "-icount",
+                     "shift=0,sleep=off,align=off", "-rtc", "clock=vm,base=2020-01-01T00:00:00"]
+        else:
+            accel = ["-accel", "tcg,thread=multi", "-cpu", "kvm64"]
+        command = (qemu or [str(QEMU / "qemu-system-x86_64"), "-L", str(QEMU / "share")]) + [
+            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-machine", "pc,nvdimm=on,hpet=off", *accel,
+            "-smp", str(smp), "-m", f"{mem},slots=8,maxmem=64G"]
+        command += kernel or self._own_kernel(cmdline)
+        command += self._nvdimm(0, (ROOTFS / "root.erofs").resolve())
+        command += self._nvdimm(1, payload or scratch.payload())
+        command += ["-device", "virtio-balloon-pci,id=balloon0,ioeventfd=off"
+                    + (f",{balloon}" if balloon else "")]
+        command += ["-serial", f"file:{self.console_path}",
+                    "-chardev", f"socket,id=agent,fd={agent_far.fileno()}",
+                    "-serial", "chardev:agent",
+                    "-chardev", f"socket,id=qmp,fd={qmp_far.fileno()}",
+                    "-mon", "chardev=qmp,mode=control"]
+        command += extra or []
+        self.console_path.unlink(missing_ok=True)
+        with self.log_path.open("wb") as log:
+            self.proc = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                         pass_fds=(agent_far.fileno(), qmp_far.fileno()))
+        atexit.register(self.kill)
+        agent_far.close()
+        qmp_far.close()
+
+    @staticmethod
+    def _own_kernel(cmdline: str) -> list[str]:
+        return ["-kernel", str(KERNEL / "bzImage"), "-append", f"{CMDLINE} {cmdline}"]
+
+    @staticmethod
+    def _nvdimm(nr: int, path: Path) -> list[str]:
+        return ["-object", f"memory-backend-file,id=image{nr},mem-path={path},share=on,"
+                           f"readonly=on,size={path.stat().st_size}",
+                "-device", f"nvdimm,id=nv{nr},memdev=image{nr},unarmed=on"]
+
+    def __enter__(self) -> Guest:
+        try:
+            self._until(b"@@READY\n", 180, "boot")
+            self._qmp_line()
+            self.qmp("qmp_capabilities")
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        if self.proc.poll() is None:
+            self.proc.kill()
+            self.proc.wait()
+
+    def console(self) -> str:
+        return self.console_path.read_text(errors="replace") if self.console_path.exists() else ""
+
+    def splats(self) -> list[str]:
+        return splats(self.console())
+
+    def _fail(self, what: str) -> GuestError:
+        tail = "\n".join(self.console().splitlines()[-25:])
+        log = self.log_path.read_text(errors="replace")[-2000:]
+        return GuestError(f"{self.name}: {what}\n{tail}\n{log}")
+
+    def _until(self, mark: bytes, timeout: float, what: str) -> bytes:
+        end = time.monotonic() + timeout
+        while mark not in self._agent_buf:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise self._fail(f"no answer within {timeout:.0f} s to: {what}")
+            self.agent.settimeout(left)
+            try:
+                data = self.agent.recv(65536)
+            except TimeoutError:
+                continue
+            except OSError:
+                data = b""
+            if not data:
+                raise self._fail(f"the guest died in: {what}")
+            self._agent_buf += data
+        head, self._agent_buf = self._agent_buf.split(mark, 1)
+        return head
+
+    def start(self, script: str) -> None:
+        """Begin a script; `result` waits for its end."""
+        self._what = script.strip()[:200]
+        self.agent.settimeout(60)
+        self.agent.sendall(script.strip("\n").encode() + b"\n@@RUN\n")
+
+    def result(self, timeout: float = 300) -> tuple[int, str]:
+        """Exit status and output of what was started."""
+        output = self._until(b"@@DONE ", timeout, self._what)
+        status = self._until(b"\n", 60, self._what)
+        return int(status), output.decode(errors="replace")
+
+    def run(self, script: str, timeout: float = 300) -> tuple[int, str]:
+        self.start(script)
+        return self.result(timeout)
+
+    def sh(self, script: str, timeout: float = 300) -> str:
+        """Output of a script that must end with status 0."""
+        status, output = self.run(script, timeout)
+        if status:
+            raise self._fail(f"status {status} of: {script}\n{output}")
+        return output
+
+    def number(self, name: str) -> int:
+        return int(self.sh(f"cat {SYSFS}/{name}"))
+
+    def numbers(self) -> dict[str, int]:
+        """All counters of the buffer."""
+        lines = self.sh(f"cd {SYSFS} && grep . *").split()
+        return {key: int(value) for key, value in (x.split(":") for x in lines)}
+
+    def flush(self) -> None:
+        """Report all there is; -EAGAIN while something keeps freeing is fine."""
+        self.run(f"echo 1 >{PARAM}/flush 2>/dev/null")
+
+    def _qmp_line(self) -> dict:
+        self.qmp_sock.settimeout(60)
+        while b"\n" not in self._qmp_buf:
+            data = self.qmp_sock.recv(65536)
+            if not data:
+                raise self._fail("QMP was closed")
+            self._qmp_buf += data
+        line, self._qmp_buf = self._qmp_buf.split(b"\n", 1)
+        return json.loads(line)
+
+    def qmp(self, command: str, /, **arguments: object) -> object:
+        """Result of a command; GuestError with QEMU's words when it refuses."""
+        request = json.dumps({"execute": command, "arguments": arguments})
+        self.qmp_sock.sendall(request.encode() + b"\n")
+        while True:
+            answer = self._qmp_line()
+            if "return" in answer:
+                return answer["return"]
+            if "error" in answer:
+                raise GuestError(f"{self.name}: {command}: {answer['error']['desc']}")
+
+    def balloon(self, prop: str, value: object = None) -> object:
+        """Read a property of the balloon device, or set it."""
+        where = {"path": "/machine/peripheral/balloon0", "property": prop}
+        if value is None:
+            return self.qmp("qom-get", **where)
+        return self.qmp("qom-set", **where, value=value)
+
+    def device(self) -> dict:
+        """Counters of the device."""
+        return self.balloon("hint-stats")  # type: ignore[return-value]
+
+
+def accounting(guest: Guest) -> dict[str, int]:
+    """What must add up: memory managed and buffer held, in pages."""
+    out = guest.sh(
+        "awk '/^MemTotal/ { print \"total_kib\", $2 }' /proc/meminfo\n"
+        "awk '/managed/ { n += $2 } END { print \"managed\", n }' /proc/zoneinfo\n"
+        f"echo held $(cat {SYSFS}/buffer_held_pages)")
+    pairs = dict(line.split() for line in out.splitlines())
+    return {key: int(value) for key, value in pairs.items()}
+
+
+SOAK_LINE = re.compile(r"soak: (\d+) MiB verified, (\d+) mismatches, (\d+) requests refused, "
+                       r"(\d+) of (\d+) processes failed")
+
+
+def soak_start(guest: Guest, mib: int, duration: str, procs: int = 8, seed: int = 1,
+               options: str = "") -> None:
+    """Run soak in the background of the guest."""
+    guest.sh(f"rm -f /run/soak.status; ( soak --bytes {mib}M --procs {procs} --seed {seed} "
+             f"--duration {duration} {options}; echo $? >/run/soak.status ) >/run/soak.out 2>&1 &")
+
+
+def soak_result(guest: Guest, timeout: float = 600) -> dict[str, int]:
+    """Wait for soak; status and its totals. Raises when it left none."""
+    out = guest.sh("tries=0; while [ ! -e /run/soak.status ] && [ $tries -lt %d ]; do "
+                   "sleep 0.2; tries=$((tries + 1)); done; cat /run/soak.status /run/soak.out"
+                   % int(timeout * 5), timeout + 60)
+    match = SOAK_LINE.search(out)
+    if not match:
+        raise GuestError(f"{guest.name}: soak came to no end: {out}")
+    return {"status": int(out.split()[0]), "verified_mib": int(match[1]),
+            "mismatches": int(match[2]), "refused": int(match[3]), "failed": int(match[4]),
+            "output": out}  # type: ignore[dict-item]
+
+
+def main_of(test: object) -> int:
+    """Run a test program's function; a guest that fails is a failed test."""
+    tap = Tap()
+    try:
+        test(tap, Scratch())  # type: ignore[operator]
+    except GuestError as err:
+        tap.ok(False, "the guest does what every guest must", err)
+    return tap.finish()

@@ -1,0 +1,114 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The main job with real guests: a workload of the user's own from a folder
+# outside the checkout, two arms and the control, killed in the middle and
+# continued, then once more elsewhere: the same cell gives the same streams to
+# the byte. The records hold to their schema, and a report is made of them.
+# Prints TAP.
+set -u
+# shellcheck source=../sh/tap.sh
+. "$(dirname "$0")/../sh/tap.sh"
+cd "$top" || exit 69
+
+for need in build/bin/hintrun build/kernel/bzImage build/qemu/qemu-system-x86_64 \
+	build/rootfs/root.erofs build/guest/wave; do
+	if [ ! -e "$need" ]; then
+		echo "1..0 # SKIP $need is not there; run make first"
+		exit 0
+	fi
+done
+python=$(images/python.sh numpy matplotlib jinja2 jsonschema) || python=
+
+mkdir -p "$tmp/my-load"
+cat >"$tmp/my-load/run" <<'END'
+#!/bin/sh
+# Half of memory held, then waves nearly to the top.
+echo "hello from <b>$0</b>"
+hintsay phase measure begin
+wave --seed="$HINT_SEED" --low="$((HINT_MEM_BYTES / 2048))K" \
+	--high="$((HINT_MEM_BYTES / 1024 * 72 / 100))K" --rounds=4 --out-fd=3
+status=$?
+hintsay phase measure end
+exit $status
+END
+chmod +x "$tmp/my-load/run"
+
+# run OUT: three cells of a small guest with a slow host
+run() {
+	build/bin/hintrun run --workload "$tmp/my-load" --arms "reporting buffer" \
+		--repeats 1 --mem 256M --buffer 32M --ack-delay 300ms --clock virtual \
+		--accel tcg --seed 7 --jobs 2 --out "$tmp/$1" 2>&1
+}
+
+# Killed when the first cell is done: nothing of the others may count.
+run a >"$tmp/killed.log" &
+runner=$!
+tries=1200
+until ls "$tmp"/a/*/record.jsonl >/dev/null 2>&1 || [ $tries -eq 0 ]; do
+	tries=$((tries - 1))
+	sleep 0.1
+done
+kill -9 "$(pgrep -P $runner hintrun || echo $runner)" 2>/dev/null
+wait $runner 2>/dev/null
+finished=$(find "$tmp/a" -name record.jsonl | wc -l)
+is "$([ "$finished" -ge 1 ] && echo yes)" yes "a cell was finished before the runner was killed"
+stamp=$(find "$tmp/a" -name record.jsonl -exec stat -c '%n %Y %s' {} + | sort)
+sleep 1
+is "$(pgrep -f "$tmp/a/" | wc -l)" 0 "no guest survives its runner"
+
+out=$(run a)
+is $? 0 "the same command finishes the rest"
+has "$out" "already done" "what was finished is not run again"
+is "$(find "$tmp/a" -name record.jsonl | wc -l)" 3 "three cells: reporting, buffer and its control"
+is "$(find "$tmp/a" -name record.jsonl -exec stat -c '%n %Y %s' {} + | sort | grep -cF "$stamp")" \
+	"$finished" "finished records were not touched"
+
+out=$(run b)
+is $? 0 "the same cells elsewhere"
+for cell in "$tmp"/a/*/cell.json; do
+	name=$(basename "$(dirname "$cell")")
+	for stream in work trace; do
+		cmp -s "$tmp/a/$name/$stream.stream" "$tmp/b/$name/$stream.stream"
+		ok $? "same seed, virtual clock: ${name%%-s*}: $stream.stream is the same to the byte"
+	done
+done
+
+for record in "$tmp"/a/buffer-*/record.jsonl; do
+	has "$(tail -n 1 "$record")" '"status":"done"' "the record of buffer ends with done"
+	has "$(cat "$record")" 'hello from <b>./run</b>' "output of the workload is in the record"
+done
+
+if [ -z "$python" ]; then
+	skip "records hold to the schema" "no python3 with numpy, matplotlib, jinja2 and jsonschema"
+	finish
+fi
+"$python" - "$tmp"/a/*/record.jsonl <<'END'
+import json, sys, jsonschema
+schema = json.load(open("docs/record.schema.json"))
+check = jsonschema.validators.validator_for(schema)(schema)
+for path in sys.argv[1:]:
+    for nr, line in enumerate(open(path), 1):
+        for error in check.iter_errors(json.loads(line)):
+            sys.exit(f"{path}:{nr}: {error.message}"[:400])
+END
+ok $? "records hold to the schema"
+
+"$python" -m analysis report "$tmp/a" >"$tmp/report.log" 2>&1
+is $? 0 "a report is made"
+"$python" - "$tmp/a" <<'END'
+import json, sys
+s = json.load(open(sys.argv[1] + "/summary.json"))
+assert s["cells"] == {"finished": 3, "failed": 0, "unfinished": 0}, s["cells"]
+a = s["arms"]
+assert set(a) == {"reporting", "reporting-xb", "buffer"}, set(a)
+assert a["buffer"]["exchanges"]["total"] > 0
+assert a["buffer"]["exchange_free_delta_pages"]["total"] == 0
+assert a["buffer"]["exposure_mib_s"]["total"] == 0
+assert a["reporting"]["exposure_mib_s"]["total"] > 0
+assert all(a[x]["events_lost"]["total"] == 0 for x in a)
+html = open(sys.argv[1] + "/report.html").read()
+assert "<b>./run" not in html
+END
+ok $? "the summary: exchanges move no free memory, exposure only without a buffer, no loss"
+finish
