@@ -67,6 +67,9 @@ Tests:
   make check             seconds, no guest      make vm-check   in guests
   make test              both                   make fuzz       FUZZ_SECONDS=60
 
+  make bench             what hinting costs the guest, and what watching it
+                         costs: OUT=results/bench QUICK=0|1 JOBS=2
+
   make clean             remove build/, keep cache and results
   make distclean         remove build/ and results/, keep the cache
   make cache-clean       remove what the cache has not used for DAYS=30
@@ -129,14 +132,18 @@ mcload_src := $(wildcard workloads/memcached/mcload*.c)
 wave_src := $(wildcard workloads/memcached/wave*.c)
 keep_src := workloads/memcached/keep.c
 soak_src := workloads/soak/soak.c
+gauge_src := bench/gauge.c
+hold_src := bench/hold.c
 
 hinttrace_libs := -lbpf -lelf -lz
 hintsay_libs := -lm
 hintrun_libs := -ljansson -lnettle -lm -pthread
 mcload_libs := -lm
 wave_libs := -lm
+gauge_libs := -lm
 
 guest_tools := hinttrace hintsay mcload wave keep soak
+bench_tools := gauge hold
 bpf_names := hint swap allocfail
 guest_files := $(guest_tools:%=build/guest/%) build/guest/init \
 	$(bpf_names:%=build/guest/bpf/%.bpf.o)
@@ -163,7 +170,7 @@ build/obj/guest/$(1): $$(call obj,$$($(1)_src)) build/obj/libcommon.a | build/ob
 build/guest/$(1): build/obj/guest/$(1) | build/guest
 	$$(call say,STRIP,$$@)strip -o $$@ $$<
 endef
-$(foreach tool,$(guest_tools),$(eval $(call guest_rule,$(tool))))
+$(foreach tool,$(guest_tools) $(bench_tools),$(eval $(call guest_rule,$(tool))))
 
 build/guest/init: images/guest-init.sh | build/guest
 	$(call say,COPY,$@)install -m 755 $< $@
@@ -234,6 +241,18 @@ list: build/bin/hintrun
 shell: $(everything)
 	$(if $(strip $(ARM)),,$(error ARM is missing: `make shell ARM=buffer`; `make list` shows all))
 	$(Q)build/bin/hintrun shell --arm $(call quote,$(ARM))
+
+# ---------------------------------------------------------------- bench
+
+bench_out = $(or $(OUT),results/bench)
+
+.PHONY: bench
+bench: $(everything) $(bench_tools:%=build/guest/%)
+	$(Q)status=0; QUICK=$(or $(QUICK),0) bench/run.sh $(call quote,$(bench_out)) \
+		$(if $(strip $(JOBS)),$(call quote,$(JOBS))) || status=$$?; \
+	case $$status in 0|1) ;; *) exit $$status ;; esac; \
+	$(python) -m analysis bench $(call quote,$(bench_out)) || exit; \
+	exit $$status
 
 # ---------------------------------------------------------------- patches
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Command line: python3 -m analysis report RESULTS_DIR | judge RECORD"""
+"""Command line: python3 -m analysis report RESULTS_DIR | judge RECORD | bench RESULTS_DIR"""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ examples:
   python3 -m analysis report results/memcached
   python3 -m analysis report results/memcached --out /tmp/report.html --allow-loss
   python3 -m analysis judge results/memcached/CELL/record.jsonl | jq .verdict
+  python3 -m analysis bench results/bench
 
 exit status:
   0  done
@@ -87,6 +88,18 @@ def judge(path: Path) -> int:
     return EXIT_OK
 
 
+def bench(results: Path) -> int:
+    from .bench import analyse_bench, load_bench
+    from .bench_report import bench_json, bench_terminal, render_bench
+
+    b = analyse_bench(load_bench(results))
+    write_file(results / "bench.json", json.dumps(bench_json(b), indent=1, allow_nan=False) + "\n")
+    write_file(results / "bench.html", render_bench(b))
+    print(bench_terminal(b))
+    print(f"\n{(results / 'bench.html').resolve()}")
+    return EXIT_INCOMPLETE if b.failed else EXIT_OK
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python3 -m analysis",
@@ -101,6 +114,8 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--allow-loss", action="store_true", help="count runs in which the tracer lost events")
     p = commands.add_parser("judge", help="verdict on every event of a record, as JSON lines")
     p.add_argument("record", type=Path, metavar="RECORD")
+    p = commands.add_parser("bench", help="write bench.html and bench.json for the folder of bench/run.sh")
+    p.add_argument("results", type=Path, metavar="RESULTS_DIR")
     args = parser.parse_args(argv)
     from .fields import BadRecord
 
@@ -111,6 +126,8 @@ def main(argv: list[str] | None = None) -> int:
             raise NotADirectoryError(
                 20, "not a folder; give the folder that holds the cell folders", str(args.results)
             )
+        if args.command == "bench":
+            return bench(args.results)
         return report(args.results, args.out or args.results / "report.html", args.allow_loss)
     except BadRecord as e:
         print(f"analysis: {e}", file=sys.stderr)

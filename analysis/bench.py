@@ -168,7 +168,14 @@ def load_bench(results: Path) -> list[Boot]:
     folders = sorted(p.parent for p in results.glob("*/cell.env"))
     if not folders:
         raise BadRecord(results, 0, "", "no guest of a bench in it; `make bench` makes one")
-    return [load_boot(f) for f in folders]
+    boots = []
+    for folder in folders:
+        try:
+            boots.append(load_boot(folder))
+        except (BadRecord, FileNotFoundError) as e:
+            # One guest that broke off must not hide the others.
+            boots.append(Boot(folder.name, {}, {}, {}, (), folder / "trace.stream", clean_text(str(e))))
+    return boots
 
 
 # ---------------------------------------------------------------- locks

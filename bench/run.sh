@@ -151,7 +151,10 @@ cell() {
 	boot "$name" "$mib" "$props" "$params"
 }
 
-rm -rf "$out"/tracer-* "$out"/reporting-* "$out"/buffer-*
+# Only what an earlier bench left there: the cells of a run have no cell.env.
+for env in "$out"/*/cell.env; do
+	[ ! -e "$env" ] || rm -rf "${env%/*}"
+done
 
 # The tracer, in an arm where every one of its probes has something to see; the
 # host takes 200 ms, as in the default experiment. The longest guests go first.

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""bench.json, bench.html and the terminal's table of a Bench."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .bench import Bench, Mechanism, Spread, Watching, enough
+from .model import MIB
+from .text import NONE, duration, plain, size, whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+AIM = 1.01
+
+WAY_TITLES = {
+    "none": "not watched",
+    "probes": "hinttrace, probes only",
+    "hinttrace": "hinttrace as in a run",
+    "perf": "perf record, same tracepoints",
+}
+LOAD_TITLES = {"alone": "memcached alone", "workload": "memcached beside the waves"}
+RESIDUE_TITLES = {
+    "sixteenth": "left, 1/16 of memory free",
+    "eighth": "left, 1/8 free",
+    "all": "left, all free",
+    "scattered": "left of 64 KiB holes",
+}
+
+
+def bench_json(bench: Bench) -> dict[str, Any]:
+    out = asdict(bench)
+    out["enough_buffer_bytes"] = {
+        str(order): (best.buffer_bytes if (best := enough(_of_order(bench, order))) else None)
+        for order in _orders(bench)
+    }
+    return {"schema": 1, "aim_ratio": AIM, **out}
+
+
+def _orders(bench: Bench) -> list[int]:
+    return sorted({r.order for r in bench.mechanisms}, reverse=True)
+
+
+def _of_order(bench: Bench, order: int) -> list[Mechanism]:
+    return [r for r in bench.mechanisms if r.order == order]
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def _watch_row(bench: Bench, load: str, way: str) -> Watching | None:
+    """At the least rate: that of the default experiment."""
+    rows = [r for r in bench.tracer.rows if (r.load, r.way) == (load, way)]
+    return min(rows, key=lambda r: r.rate) if rows else None
+
+
+def tracer_sentence(bench: Bench) -> str:
+    rows = {way: _watch_row(bench, "workload", way) for way in WAY_TITLES}
+    probes, full, perf = rows["probes"], rows["hinttrace"], rows["perf"]
+    if not (probes and full and perf):
+        return "The cost of watching was not measured."
+    met = "within" if probes.ratio.median <= AIM else "beyond"
+    return (
+        f"Watching costs {_ratio(probes.ratio.median)} times the instructions a request with every probe attached,"
+        f" {met} the aim of {AIM}; {_ratio(full.ratio.median)} with ten samples of the guest a second;"
+        f" perf record costs {_ratio(perf.ratio.median)}."
+    )
+
+
+def buffer_sentence(bench: Bench, order: int) -> str:
+    rows = _of_order(bench, order)
+    sizes = sorted((r for r in rows if r.arm == "buffer"), key=lambda r: r.buffer_bytes)
+    best = enough(rows)
+    if len(sizes) < 2 or not best:
+        return f"Order {order}: too few sizes to say where a larger buffer stops paying."
+    least, most = sizes[0], sizes[-1]
+    gain = least.instructions_per_gib / best.instructions_per_gib
+    if best is least:
+        return (
+            f"Order {order}: from {size(least.buffer_bytes)} to {size(most.buffer_bytes)} the size of the buffer"
+            " changes the guest's instructions per GiB by less than 2 %."
+        )
+    return (
+        f"Order {order}: a larger buffer makes hints cheaper up to {size(best.buffer_bytes)}"
+        f" ({_ratio(gain)} times the cost at {size(least.buffer_bytes)}); beyond that no size betters it by more than 2 %,"
+        f" though notifications fall further, to {plain(most.notifications_per_gib)} per GiB."
+    )
+
+
+def sentences(bench: Bench) -> list[str]:
+    return [tracer_sentence(bench), *(buffer_sentence(bench, o) for o in _orders(bench))]
+
+
+# ---------------------------------------------------------------- cells of the tables
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else plain(value)
+
+
+def _times(row: Mechanism, name: str) -> str:
+    return f"\N{MULTIPLICATION SIGN} {_ratio(row.ratio[name])}" if name in row.ratio else ""
+
+
+def _optional(value: float | None) -> str:
+    return NONE if value is None else plain(value)
+
+
+def mechanism_rows(rows: Sequence[Mechanism]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(title, note, one (value, small print) for each mechanism)."""
+    out: list[tuple[str, str, list[tuple[str, str]]]] = [
+        (
+            "instructions per GiB reported",
+            "small print: over reporting at the least capacity",
+            [(plain(r.instructions_per_gib), _times(r, "instructions_per_gib")) for r in rows],
+        ),
+        (
+            "notifications per GiB",
+            "each is an exit to the host and an interrupt, which instructions do not show",
+            [(plain(r.notifications_per_gib), _times(r, "notifications_per_gib")) for r in rows],
+        ),
+        (
+            "time to report all free memory",
+            "at one instruction a nanosecond, by a host that answers at once; small print: how much that was",
+            [(duration(r.report_all_ns), size(r.report_all_bytes)) for r in rows],
+        ),
+        ("largest batch", "out of use at once, by reporting without replacement", [(size(r.batch_max_bytes), "") for r in rows]),
+        (
+            "zone lock held, longest",
+            "instructions, less those of tracing; small print: median",
+            [(plain(r.hold_max), f"{plain(r.hold_median)} of {r.nr_holds}") for r in rows],
+        ),
+        (
+            "one exchange, longest",
+            "instructions; small print: median",
+            [
+                (_optional(r.exchange_max), f"{_optional(r.exchange_median)} of {r.nr_exchanges}" if r.nr_exchanges else "")
+                for r in rows
+            ],
+        ),
+    ]
+    for name, title in RESIDUE_TITLES.items():
+        out.append((title, "free memory the host was not told about", [(size(r.residue_bytes[name]), "") for r in rows]))
+    out.append(
+        (
+            "instructions per GiB of holes",
+            "memory in pieces of 64 KiB, where the order admits them",
+            [(_optional(r.scattered_per_gib), "") for r in rows],
+        )
+    )
+    return out
+
+
+def _spread(s: Spread) -> str:
+    return f"{_ratio(s.lo)} to {_ratio(s.hi)}, n = {s.n}"
+
+
+def watch_rows(bench: Bench) -> list[dict[str, Any]]:
+    return [
+        {
+            "load": f"{LOAD_TITLES[r.load]}, {r.rate} requests/s",
+            "way": WAY_TITLES[r.way],
+            "instructions": plain(r.per_request.median),
+            "ratio": NONE if r.way == "none" else _ratio(r.ratio.median),
+            "spread": "" if r.way == "none" else _spread(r.ratio),
+        }
+        for r in bench.tracer.rows
+    ]
+
+
+def rest_rows(bench: Bench) -> list[tuple[str, str]]:
+    return [
+        (WAY_TITLES[way], f"{plain(s.median / 1e6)} million a second ({plain(s.lo / 1e6)} to {plain(s.hi / 1e6)})")
+        for way, s in bench.tracer.at_rest.items()
+    ]
+
+
+def notices(bench: Bench) -> list[str]:
+    out = [f"guest {name}: {why}" for name, why in bench.failed]
+    lost = sum(r.nr_lost for r in bench.mechanisms)
+    if lost:
+        out.append(f"the kernel's trace lost {whole(lost)} events: the longest hold may be missing")
+    if bench.tracer.nr_dropped:
+        out.append(f"hinttrace dropped {whole(bench.tracer.nr_dropped)} events")
+    return out
+
+
+# ---------------------------------------------------------------- terminal
+
+
+def _text_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    table = [list(head), *map(list, body)]
+    width = [max(len(row[i]) for row in table) for i in range(len(head))]
+    lines = []
+    for row in table:
+        cells = [row[0].ljust(width[0])] + [c.rjust(w) for c, w in zip(row[1:], width[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "-" * len(lines[0]))
+    return lines
+
+
+def bench_terminal(bench: Bench) -> str:
+    out = [*sentences(bench), ""]
+    out += [f"note: {n}" for n in notices(bench)]
+    watch = watch_rows(bench)
+    if watch:
+        out += _text_table(
+            ("load", "watched by", "instr/request", "ratio", "least to most"),
+            [(w["load"], w["way"], w["instructions"], w["ratio"], w["spread"]) for w in watch],
+        )
+        out += ["", "guest at rest, instructions:"]
+        out += [f"  {title:<30} {text}" for title, text in rest_rows(bench)]
+    for order in _orders(bench):
+        rows = _of_order(bench, order)
+        out += ["", f"order {order} ({size(4096 << order)} and more)"]
+        out += _text_table(
+            ("arm", "queue", "instr/GiB", "ratio", "notif/GiB", "all free", "lock max", "exch max", "1/16", "1/8", "all", "holes"),
+            [
+                (
+                    r.label,
+                    str(r.capacity),
+                    plain(r.instructions_per_gib),
+                    _ratio(r.ratio["instructions_per_gib"]) if r.ratio else NONE,
+                    plain(r.notifications_per_gib),
+                    duration(r.report_all_ns),
+                    plain(r.hold_max),
+                    _optional(r.exchange_max),
+                    *(plain(r.residue_bytes[k] / MIB) for k in RESIDUE_TITLES),
+                )
+                for r in rows
+            ],
+        )
+    out += ["", "lock, exch: longest hold of the zone lock, longest exchange, in instructions."]
+    out += ["1/16 to holes: MiB the host was never told about, with so much of memory free."]
+    return "\n".join(out).replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
+
+
+# ---------------------------------------------------------------- page
+
+
+def _figure(bench: Bench) -> tuple[str, str, str] | None:
+    from .style import MUTED, RC, arm_style, plt, to_svg
+
+    orders = [o for o in _orders(bench) if sum(r.arm == "buffer" for r in _of_order(bench, o)) > 1]
+    if not orders:
+        return None
+    panels = (("instructions_per_gib", "instructions per GiB"), ("notifications_per_gib", "notifications per GiB"))
+    with plt.rc_context(RC):
+        fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.4), layout="constrained")
+        for ax, (name, title) in zip(axes, panels, strict=True):
+            for variant, order in enumerate(orders):
+                rows = _of_order(bench, order)
+                look = arm_style("buffer", variant)
+                buffers = [r for r in rows if r.arm == "buffer"]
+                ax.plot(
+                    [r.buffer_bytes / MIB for r in buffers],
+                    [getattr(r, name) for r in buffers],
+                    color=look.colour,
+                    marker=look.marker,
+                    dashes=look.dash or (None, None),
+                    label=f"buffer, order {order}",
+                )
+                for i, r in enumerate(r for r in rows if r.arm == "reporting"):
+                    line = arm_style("reporting", 2 * variant + i)
+                    ax.axhline(
+                        getattr(r, name),
+                        color=line.colour,
+                        dashes=line.dash or (None, None),
+                        label=f"reporting, order {order}, queue {r.capacity}",
+                    )
+            ax.set_xscale("log", base=2)
+            ax.set_yscale("log")
+            ticks = sorted({r.buffer_bytes // MIB for r in bench.mechanisms if r.arm == "buffer"})
+            ax.set_xticks(ticks, [str(t) for t in ticks])
+            ax.minorticks_off()
+            ax.set_xlabel("buffer, MiB")
+            ax.set_title(title)
+        axes[0].legend(loc="best", labelcolor=MUTED)
+        caption = (
+            "Both axes are logarithmic. Levels are reporting, which has no buffer. The queue of the buffer arms holds 512"
+            " chunks."
+        )
+        return to_svg(fig, "cost", "Cost of a GiB reported by size of the buffer", caption), "Does a larger buffer make hints cheaper", caption
+
+
+def render_bench(bench: Bench) -> str:
+    import jinja2
+    from markupsafe import Markup
+
+    from .style import arm_style, css_variables
+
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    css = css.replace("/* arms: light */", css_variables("light")).replace(
+        "/* arms: dark */", css_variables("dark")
+    )
+    figure = _figure(bench)
+    probes = _watch_row(bench, "workload", "probes")
+    return env.get_template("bench.html").render(
+        css=Markup(css),
+        tone="good" if probes and probes.ratio.median <= AIM and not bench.failed else "mixed",
+        sentences=sentences(bench),
+        notices=notices(bench),
+        figure=(Markup(figure[0]), *figure[1:]) if figure else None,
+        orders=[
+            (
+                order,
+                size(4096 << order),
+                [(r.label, f"queue {r.capacity}", arm_style(r.arm).css) for r in _of_order(bench, order)],
+                mechanism_rows(_of_order(bench, order)),
+            )
+            for order in _orders(bench)
+        ],
+        watch=watch_rows(bench),
+        rest=rest_rows(bench),
+        firings=[(name, whole(n)) for name, n in sorted(bench.tracer.firings.items(), key=lambda kv: -kv[1]) if n],
+        perf_events=whole(bench.tracer.perf_events),
+        facts=bench.facts,
+    )
