@@ -137,7 +137,7 @@ def test_cell_file_is_its_own_hash(bench: Bench) -> None:
     ],
 )
 def test_guest_failure(bench: Bench, mode: str, failure: str, detail: str) -> None:
-    r = bench.run(mode, *(["--hang-limit", "3s"] if mode.startswith("hang") else []))
+    r = bench.run(mode, *(["--hang-limit", "5s"] if mode.startswith("hang") else []))
     assert r.returncode == 1, r.stderr
     lines = bench.record()
     check_schema(lines)
