@@ -66,6 +66,9 @@ Parts:
 Tests:
   make check             seconds, no guest      make vm-check   in guests
   make test              both                   make fuzz       FUZZ_SECONDS=60
+  make soak              memory contents while 200 GiB are hinted, then the
+                         buffer on machines of all shapes; QUICK=1: 5 GiB
+                         (DEBUG=1: on the kernel of `make kernel-debug`)
 
   make bench             what hinting costs the guest, and what watching it
                          costs: OUT=results/bench QUICK=0|1 JOBS=2
@@ -312,6 +315,12 @@ vm-check: setup-test $(everything) | build/log
 
 test: setup-test $(everything) $(unit_tests) | build/log
 	$(Q)tests/run-tests check vm
+
+# Contents of memory under hinting, for hours; the shapes only in the long form.
+.PHONY: soak
+soak: setup-test $(everything) $(if $(filter 1,$(DEBUG)),kernel-debug)
+	$(Q)export KERNEL=$(CURDIR)/build/kernel$(if $(filter 1,$(DEBUG)),-debug); \
+	python3 -B tests/vm/soak.py --gib $(if $(filter 1,$(QUICK)),5,200)$(if $(filter 1,$(QUICK)),, && FULL=1 tests/vm/matrix.sh)
 
 # Each fuzzer for its share of the time; what it finds stays in build/fuzz.
 FUZZ_SECONDS ?= 60

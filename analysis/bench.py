@@ -13,7 +13,7 @@ import json
 import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ WORK_PORT = 1
 #: A part of the run may be off by its own reading, never by more than this between the two clocks.
 CLOCK_TOLERANCE = 1e-3
 CLOCK_SLACK = 1000
-#: Two sizes are worth telling apart when the cost differs by more than this.
-WORTH = 0.02
+#: A larger buffer pays when the next size costs less by more than this.
+WORTH = 0.05
 
 WAYS = ("none", "probes", "hinttrace", "perf")
 LOADS = ("alone", "workload")
@@ -123,7 +123,9 @@ def _device(path: Path) -> list[tuple[int, Batch]]:
 def _part(path: Path, nr: int, line: Mapping[str, Any], batches: Sequence[Batch]) -> Part:
     ticks, ns = _whole(line, "elapsed_tsc", path, nr), _whole(line, "elapsed_ns", path, nr)
     if abs(ticks - ns) > CLOCK_SLACK + CLOCK_TOLERANCE * ticks:
-        raise BadRecord(path, nr, "elapsed_tsc", f"{ticks} ticks in {ns} ns: not one instruction a nanosecond")
+        raise BadRecord(
+            path, nr, "elapsed_tsc", f"{ticks} ticks in {ns} ns: not one instruction a nanosecond"
+        )
     idle = _whole(line, "idle_ns", path, nr)
     return Part(
         name=str(line.get("name", "")),
@@ -136,7 +138,8 @@ def _part(path: Path, nr: int, line: Mapping[str, Any], batches: Sequence[Batch]
 
 
 def load_boot(folder: Path) -> Boot:
-    env = dict(m.groups() for m in map(_ENV.fullmatch, (folder / "cell.env").read_text().split()) if m)
+    words = map(_ENV.fullmatch, (folder / "cell.env").read_text().split())
+    env = {m[1]: m[2] for m in words if m}
     work, parts, logs = folder / "work.stream", {}, []
     hello: dict[str, Any] = {}
     device = _device(folder / "device.log")
@@ -155,7 +158,7 @@ def load_boot(folder: Path) -> Boot:
             last = part.name
             parts[last] = part
         elif kind == "hist" and line.get("name") == "request_latency" and last:
-            parts[last] = Part(**{**vars(parts[last]), "nr_requests": _whole(line, "n", work, nr)})
+            parts[last] = replace(parts[last], nr_requests=_whole(line, "n", work, nr))
         elif kind == "log":
             logs.append(clean_text(str(line.get("text", ""))))
         elif kind == "bye":
@@ -262,17 +265,18 @@ class Mechanism:
     buffer_bytes: int
     order: int
     capacity: int
-    instructions_per_gib: float
-    spread: tuple[float, float]
-    notifications_per_gib: float
-    report_all_ns: int
+    # None where nothing was reported
+    instructions_per_gib: float | None
+    spread: tuple[float, float] | None
+    notifications_per_gib: float | None
+    report_all_ns: int | None
     report_all_bytes: int
     batch_max_bytes: int
     residue_bytes: dict[str, int]
     scattered_per_gib: float | None
     event_cost: float
-    hold_max: float
-    hold_median: float
+    hold_max: float | None
+    hold_median: float | None
     nr_holds: int
     exchange_max: float | None
     exchange_median: float | None
@@ -291,13 +295,14 @@ def _per_gib(value: float, nr_bytes: int) -> float:
 
 def mechanism(boot: Boot) -> Mechanism:
     p = boot.parts
-    missing = [n for n in ("sixteenth", "eighth", "all", "again", "traced", "packed", "scattered") if n not in p]
+    missing = [
+        n for n in ("sixteenth", "eighth", "all", "again", "traced", "packed", "scattered") if n not in p
+    ]
     if missing:
         raise BadRecord(boot.trace.parent / "work.stream", 0, "gauge", f"no part {missing[0]}")
     buffer_bytes = boot.number("HINT_BUFFER_BYTES")
     steady = [p["all"], p["again"]]
-    if not all(part.nr_bytes for part in (*steady, p["traced"])):
-        raise BadRecord(boot.trace.parent / "device.log", 0, "", "nothing was reported; the guest has hinting off?")
+    reports = all(part.nr_bytes for part in (*steady, p["traced"]))
 
     # What the host has been told, less the buffer: that is not free memory.
     own = _whole(boot.hello, "buffer_held_pages", boot.trace.parent / "work.stream", 1) * PAGE
@@ -308,34 +313,38 @@ def mechanism(boot: Boot) -> Mechanism:
     came_free = p["scattered"].free_bytes - p["packed"].free_bytes
     residue["scattered"] = max(0, came_free - p["scattered"].nr_bytes)
 
-    with boot.trace.open(encoding="utf-8", errors="replace") as f:
-        locks = lock_holds(f)
-    untraced = p["again"].instructions * p["traced"].nr_bytes / p["again"].nr_bytes
-    cost = max(0.0, p["traced"].instructions - untraced) / max(1, locks.nr_events)
+    locks, cost = Locks(), 0.0
+    if reports:
+        with boot.trace.open(encoding="utf-8", errors="replace") as f:
+            locks = lock_holds(f)
+        untraced = p["again"].instructions * p["traced"].nr_bytes / p["again"].nr_bytes
+        cost = max(0.0, p["traced"].instructions - untraced) / max(1, locks.nr_events)
     holds, exchanges = _net(locks.holds, cost), _net(locks.exchanges, cost)
-    each = [_per_gib(s.instructions, s.nr_bytes) for s in steady]
-    arm = "buffer" if buffer_bytes else "reporting"
+    each = [_per_gib(s.instructions, s.nr_bytes) for s in steady] if reports else []
+    total = sum(s.nr_bytes for s in steady)
+    scattered = p["scattered"]
     return Mechanism(
         label=f"buffer {buffer_bytes >> 20} MiB" if buffer_bytes else "reporting",
-        arm=arm,
+        arm="buffer" if buffer_bytes else "reporting",
         buffer_bytes=buffer_bytes,
         order=boot.number("HINT_ORDER"),
         capacity=boot.number("HINT_CAPACITY"),
-        instructions_per_gib=_per_gib(sum(s.instructions for s in steady), sum(s.nr_bytes for s in steady)),
-        spread=(min(each), max(each)),
-        notifications_per_gib=_per_gib(sum(len(s.batches) for s in steady), sum(s.nr_bytes for s in steady)),
-        report_all_ns=p["all"].elapsed,
+        instructions_per_gib=_per_gib(sum(s.instructions for s in steady), total) if reports else None,
+        spread=(min(each), max(each)) if reports else None,
+        notifications_per_gib=_per_gib(sum(len(s.batches) for s in steady), total) if reports else None,
+        report_all_ns=p["all"].elapsed if reports else None,
         report_all_bytes=p["all"].nr_bytes,
-        batch_max_bytes=max(b.nr_bytes for s in steady for b in s.batches),
+        batch_max_bytes=max((b.nr_bytes for s in steady for b in s.batches), default=0),
         residue_bytes=residue,
+        # Whole blocks that happened to be free say nothing about holes.
         scattered_per_gib=(
-            _per_gib(p["scattered"].instructions, p["scattered"].nr_bytes)
-            if p["scattered"].nr_bytes > came_free // 2
+            _per_gib(scattered.instructions, scattered.nr_bytes)
+            if 2 * scattered.nr_bytes > came_free
             else None
         ),
         event_cost=cost,
-        hold_max=max(holds, default=0.0),
-        hold_median=statistics.median(holds) if holds else 0.0,
+        hold_max=max(holds, default=None),
+        hold_median=statistics.median(holds) if holds else None,
         nr_holds=len(holds),
         exchange_max=max(exchanges, default=None),
         exchange_median=statistics.median(exchanges) if exchanges else None,
@@ -351,20 +360,22 @@ def _set_ratios(rows: Sequence[Mechanism]) -> None:
     """Over `reporting` of the same order at the least capacity."""
     for row in rows:
         base = [r for r in rows if r.arm == "reporting" and r.order == row.order]
-        if base:
-            first = min(base, key=lambda r: r.capacity)
-            row.ratio = {
-                name: getattr(row, name) / getattr(first, name) for name in _RATIOS if getattr(first, name)
-            }
+        first = min(base, key=lambda r: r.capacity, default=None)
+        for name in _RATIOS if first else ():
+            value, one = getattr(row, name), getattr(first, name)
+            if value is not None and one:
+                row.ratio[name] = value / one
 
 
 def enough(rows: Sequence[Mechanism]) -> Mechanism | None:
-    """The smallest buffer that no larger one betters by more than WORTH."""
-    sizes = sorted((r for r in rows if r.arm == "buffer"), key=lambda r: r.buffer_bytes)
-    for i, row in enumerate(sizes):
-        if all(row.instructions_per_gib <= (1 + WORTH) * r.instructions_per_gib for r in sizes[i:]):
-            return row
-    return None
+    """The smallest buffer from which on no next larger one saves more than WORTH."""
+    sizes = [(r.buffer_bytes, r.instructions_per_gib, r) for r in rows if r.arm == "buffer"]
+    costs = [(cost, r) for _, cost, r in sorted(sizes, key=lambda s: s[0]) if cost is not None]
+    best = None
+    for i, (cost, row) in enumerate(costs):
+        if i == 0 or cost < (1 - WORTH) * costs[i - 1][0]:
+            best = row
+    return best
 
 
 # ---------------------------------------------------------------- tracer
@@ -478,8 +489,10 @@ class Bench:
 
 
 def _facts(boots: Sequence[Boot]) -> list[tuple[str, str]]:
-    hello = next((b.hello for b in boots if b.hello), {})
-    sizes = sorted({b.number("HINT_MEM_BYTES") >> 20 for b in boots if b.env.get("HINT_BENCH") == "mechanism"})
+    hello: Mapping[str, Any] = next((b.hello for b in boots if b.hello), {})
+    sizes = sorted(
+        {b.number("HINT_MEM_BYTES") >> 20 for b in boots if b.env.get("HINT_BENCH") == "mechanism"}
+    )
     return [
         ("guest kernel", clean_text(str(hello.get("release", "")))),
         ("clock", "virtual: QEMU TCG, one instruction a nanosecond, idle time skipped; one vCPU"),

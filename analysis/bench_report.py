@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .bench import Bench, Mechanism, Spread, Watching, enough
+from .bench import WORTH, Bench, Mechanism, Spread, Watching, enough
 from .model import MIB
 from .text import NONE, duration, plain, size, whole
 
@@ -56,41 +56,58 @@ def _watch_row(bench: Bench, load: str, way: str) -> Watching | None:
     return min(rows, key=lambda r: r.rate) if rows else None
 
 
+def _met(ratio: float) -> str:
+    return f"{_ratio(ratio)} times, {'within' if ratio <= AIM else 'beyond'} the aim of {AIM}"
+
+
 def tracer_sentence(bench: Bench) -> str:
-    rows = {way: _watch_row(bench, "workload", way) for way in WAY_TITLES}
-    probes, full, perf = rows["probes"], rows["hinttrace"], rows["perf"]
+    probes, full, perf = (_watch_row(bench, "workload", way) for way in ("probes", "hinttrace", "perf"))
     if not (probes and full and perf):
         return "The cost of watching was not measured."
-    met = "within" if probes.ratio.median <= AIM else "beyond"
     return (
-        f"Watching costs {_ratio(probes.ratio.median)} times the instructions a request with every probe attached,"
-        f" {met} the aim of {AIM}; {_ratio(full.ratio.median)} with ten samples of the guest a second;"
-        f" perf record costs {_ratio(perf.ratio.median)}."
+        f"With every probe attached a request costs {_met(probes.ratio.median)}; with the whole tracer, which samples"
+        f" the guest ten times a second, {_met(full.ratio.median)}; with perf record {_ratio(perf.ratio.median)} times."
     )
 
 
 def buffer_sentence(bench: Bench, order: int) -> str:
     rows = _of_order(bench, order)
-    sizes = sorted((r for r in rows if r.arm == "buffer"), key=lambda r: r.buffer_bytes)
+    sizes = [r for r in rows if r.arm == "buffer" and r.instructions_per_gib is not None]
     best = enough(rows)
     if len(sizes) < 2 or not best:
         return f"Order {order}: too few sizes to say where a larger buffer stops paying."
     least, most = sizes[0], sizes[-1]
-    gain = least.instructions_per_gib / best.instructions_per_gib
-    if best is least:
-        return (
-            f"Order {order}: from {size(least.buffer_bytes)} to {size(most.buffer_bytes)} the size of the buffer"
-            " changes the guest's instructions per GiB by less than 2 %."
-        )
-    return (
-        f"Order {order}: a larger buffer makes hints cheaper up to {size(best.buffer_bytes)}"
-        f" ({_ratio(gain)} times the cost at {size(least.buffer_bytes)}); beyond that no size betters it by more than 2 %,"
-        f" though notifications fall further, to {plain(most.notifications_per_gib)} per GiB."
+    costs = ", ".join(
+        f"{_optional(r.instructions_per_gib)} at {size(r.buffer_bytes)}"
+        for r in sizes
+        if r in (least, best, most)
     )
+    if best is least:
+        where = "a larger buffer does not make hints cheaper"
+    elif best is most:
+        where = "a larger buffer makes hints cheaper, up to the largest measured"
+    else:
+        where = f"a larger buffer makes hints cheaper up to {size(best.buffer_bytes)}; beyond that a next size saves"
+        where += f" less than {WORTH:.0%}"
+    return f"Order {order}: {where}. Instructions per GiB: {costs}."
+
+
+def silent_sentences(bench: Bench) -> list[str]:
+    """Arms that never came to report anything."""
+    return [
+        f"{r.label}, order {r.order}, with a queue of {r.capacity} told the host nothing: it begins only with"
+        f" {size(r.capacity * (4096 << r.order))} free above the low watermark."
+        for r in bench.mechanisms
+        if r.instructions_per_gib is None and r.arm == "reporting"
+    ]
 
 
 def sentences(bench: Bench) -> list[str]:
-    return [tracer_sentence(bench), *(buffer_sentence(bench, o) for o in _orders(bench))]
+    return [
+        tracer_sentence(bench),
+        *(buffer_sentence(bench, o) for o in _orders(bench)),
+        *silent_sentences(bench),
+    ]
 
 
 # ---------------------------------------------------------------- cells of the tables
@@ -108,41 +125,56 @@ def _optional(value: float | None) -> str:
     return NONE if value is None else plain(value)
 
 
+def _time(value: int | None) -> str:
+    return NONE if value is None else duration(value)
+
+
+def _of(value: float | None, n: int) -> str:
+    return "" if value is None else f"{plain(value)} of {n}"
+
+
 def mechanism_rows(rows: Sequence[Mechanism]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """(title, note, one (value, small print) for each mechanism)."""
     out: list[tuple[str, str, list[tuple[str, str]]]] = [
         (
             "instructions per GiB reported",
             "small print: over reporting at the least capacity",
-            [(plain(r.instructions_per_gib), _times(r, "instructions_per_gib")) for r in rows],
+            [(_optional(r.instructions_per_gib), _times(r, "instructions_per_gib")) for r in rows],
         ),
         (
             "notifications per GiB",
             "each is an exit to the host and an interrupt, which instructions do not show",
-            [(plain(r.notifications_per_gib), _times(r, "notifications_per_gib")) for r in rows],
+            [(_optional(r.notifications_per_gib), _times(r, "notifications_per_gib")) for r in rows],
         ),
         (
             "time to report all free memory",
             "at one instruction a nanosecond, by a host that answers at once; small print: how much that was",
-            [(duration(r.report_all_ns), size(r.report_all_bytes)) for r in rows],
+            [(_time(r.report_all_ns), size(r.report_all_bytes)) for r in rows],
         ),
-        ("largest batch", "out of use at once, by reporting without replacement", [(size(r.batch_max_bytes), "") for r in rows]),
+        (
+            "largest batch",
+            "out of use at once, by reporting without replacement",
+            [(size(r.batch_max_bytes), "") for r in rows],
+        ),
         (
             "zone lock held, longest",
             "instructions, less those of tracing; small print: median",
-            [(plain(r.hold_max), f"{plain(r.hold_median)} of {r.nr_holds}") for r in rows],
+            [(_optional(r.hold_max), _of(r.hold_median, r.nr_holds)) for r in rows],
         ),
         (
             "one exchange, longest",
             "instructions; small print: median",
-            [
-                (_optional(r.exchange_max), f"{_optional(r.exchange_median)} of {r.nr_exchanges}" if r.nr_exchanges else "")
-                for r in rows
-            ],
+            [(_optional(r.exchange_max), _of(r.exchange_median, r.nr_exchanges)) for r in rows],
         ),
     ]
     for name, title in RESIDUE_TITLES.items():
-        out.append((title, "free memory the host was not told about", [(size(r.residue_bytes[name]), "") for r in rows]))
+        out.append(
+            (
+                title,
+                "free memory the host was not told about",
+                [(size(r.residue_bytes[name]), "") for r in rows],
+            )
+        )
     out.append(
         (
             "instructions per GiB of holes",
@@ -172,7 +204,10 @@ def watch_rows(bench: Bench) -> list[dict[str, Any]]:
 
 def rest_rows(bench: Bench) -> list[tuple[str, str]]:
     return [
-        (WAY_TITLES[way], f"{plain(s.median / 1e6)} million a second ({plain(s.lo / 1e6)} to {plain(s.hi / 1e6)})")
+        (
+            WAY_TITLES[way],
+            f"{plain(s.median / 1e6)} million a second ({plain(s.lo / 1e6)} to {plain(s.hi / 1e6)})",
+        )
         for way, s in bench.tracer.at_rest.items()
     ]
 
@@ -191,7 +226,7 @@ def notices(bench: Bench) -> list[str]:
 
 
 def _text_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    table = [list(head), *map(list, body)]
+    table = [list(head), *(list(row) for row in body)]
     width = [max(len(row[i]) for row in table) for i in range(len(head))]
     lines = []
     for row in table:
@@ -216,16 +251,29 @@ def bench_terminal(bench: Bench) -> str:
         rows = _of_order(bench, order)
         out += ["", f"order {order} ({size(4096 << order)} and more)"]
         out += _text_table(
-            ("arm", "queue", "instr/GiB", "ratio", "notif/GiB", "all free", "lock max", "exch max", "1/16", "1/8", "all", "holes"),
+            (
+                "arm",
+                "queue",
+                "instr/GiB",
+                "ratio",
+                "notif/GiB",
+                "all free",
+                "lock max",
+                "exch max",
+                "1/16",
+                "1/8",
+                "all",
+                "holes",
+            ),
             [
                 (
                     r.label,
                     str(r.capacity),
-                    plain(r.instructions_per_gib),
+                    _optional(r.instructions_per_gib),
                     _ratio(r.ratio["instructions_per_gib"]) if r.ratio else NONE,
-                    plain(r.notifications_per_gib),
-                    duration(r.report_all_ns),
-                    plain(r.hold_max),
+                    _optional(r.notifications_per_gib),
+                    _time(r.report_all_ns),
+                    _optional(r.hold_max),
                     _optional(r.exchange_max),
                     *(plain(r.residue_bytes[k] / MIB) for k in RESIDUE_TITLES),
                 )
@@ -241,17 +289,26 @@ def bench_terminal(bench: Bench) -> str:
 
 
 def _figure(bench: Bench) -> tuple[str, str, str] | None:
-    from .style import MUTED, RC, arm_style, plt, to_svg
+    import matplotlib.pyplot as plt
 
-    orders = [o for o in _orders(bench) if sum(r.arm == "buffer" for r in _of_order(bench, o)) > 1]
+    from .style import MUTED, RC, arm_style, to_svg
+
+    orders = [
+        o
+        for o in _orders(bench)
+        if sum(r.arm == "buffer" and r.instructions_per_gib is not None for r in _of_order(bench, o)) > 1
+    ]
     if not orders:
         return None
-    panels = (("instructions_per_gib", "instructions per GiB"), ("notifications_per_gib", "notifications per GiB"))
+    panels = (
+        ("instructions_per_gib", "instructions per GiB"),
+        ("notifications_per_gib", "notifications per GiB"),
+    )
     with plt.rc_context(RC):
         fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.4), layout="constrained")
         for ax, (name, title) in zip(axes, panels, strict=True):
             for variant, order in enumerate(orders):
-                rows = _of_order(bench, order)
+                rows = [r for r in _of_order(bench, order) if r.instructions_per_gib is not None]
                 look = arm_style("buffer", variant)
                 buffers = [r for r in rows if r.arm == "buffer"]
                 ax.plot(
@@ -282,7 +339,11 @@ def _figure(bench: Bench) -> tuple[str, str, str] | None:
             "Both axes are logarithmic. Levels are reporting, which has no buffer. The queue of the buffer arms holds 512"
             " chunks."
         )
-        return to_svg(fig, "cost", "Cost of a GiB reported by size of the buffer", caption), "Does a larger buffer make hints cheaper", caption
+        return (
+            to_svg(fig, "cost", "Cost of a GiB reported by size of the buffer", caption),
+            "Does a larger buffer make hints cheaper",
+            caption,
+        )
 
 
 def render_bench(bench: Bench) -> str:
@@ -303,10 +364,10 @@ def render_bench(bench: Bench) -> str:
         "/* arms: dark */", css_variables("dark")
     )
     figure = _figure(bench)
-    probes = _watch_row(bench, "workload", "probes")
+    full = _watch_row(bench, "workload", "hinttrace")
     return env.get_template("bench.html").render(
         css=Markup(css),
-        tone="good" if probes and probes.ratio.median <= AIM and not bench.failed else "mixed",
+        tone="good" if full and full.ratio.median <= AIM and not bench.failed else "mixed",
         sentences=sentences(bench),
         notices=notices(bench),
         figure=(Markup(figure[0]), *figure[1:]) if figure else None,
@@ -321,7 +382,9 @@ def render_bench(bench: Bench) -> str:
         ],
         watch=watch_rows(bench),
         rest=rest_rows(bench),
-        firings=[(name, whole(n)) for name, n in sorted(bench.tracer.firings.items(), key=lambda kv: -kv[1]) if n],
+        firings=[
+            (name, whole(n)) for name, n in sorted(bench.tracer.firings.items(), key=lambda kv: -kv[1]) if n
+        ],
         perf_events=whole(bench.tracer.perf_events),
         facts=bench.facts,
     )

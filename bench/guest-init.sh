@@ -85,12 +85,15 @@ flush() {
 # traced NAME: a flush whose every step is in the kernel's own trace, and every
 # taking of a lock with interrupts off, the zone's among them.
 traced() {
-	# shellcheck disable=SC2016 # an argument of the probe, not of the shell
-	echo 'p:lock_irq _raw_spin_lock_irq lock=%di:x64' >$tracing/kprobe_events &&
-		echo 16384 >$tracing/buffer_size_kb &&
-		echo x86-tsc >$tracing/trace_clock &&
-		echo 1 >$tracing/events/page_reporting/enable &&
-		echo 1 >$tracing/events/kprobes/lock_irq/enable || give_up "cannot trace"
+	if ! {
+		echo 'p:lock_irq _raw_spin_lock_irq lock=%di:x64' >$tracing/kprobe_events &&
+			echo 16384 >$tracing/buffer_size_kb &&
+			echo x86-tsc >$tracing/trace_clock &&
+			echo 1 >$tracing/events/page_reporting/enable &&
+			echo 1 >$tracing/events/kprobes/lock_irq/enable
+	}; then
+		give_up "cannot trace"
+	fi
 	echo 0 >$tracing/tracing_on
 	echo >$tracing/trace
 	echo 1 >$tracing/tracing_on

@@ -46,7 +46,8 @@ for need in kernel/bzImage qemu/qemu-system-x86_64 rootfs/root.erofs guest/hintt
 	guest/hintsay guest/mcload guest/wave guest/gauge guest/hold bpf/hint.bpf.o; do
 	[ -e "$build/$need" ] || die $EX_INFRA "$build/$need is not there; run make bench"
 done
-mkdir -p "$1" && out=$(cd "$1" && pwd) || die $EX_INFRA "cannot make $1"
+mkdir -p "$1" || exit $EX_INFRA
+out=$(cd "$1" && pwd) || exit $EX_INFRA
 case $out in
 *[!A-Za-z0-9._/-]*) die $EX_USAGE "OUT is '$out'; allowed: letters, digits, . _ - /" ;;
 esac
@@ -56,13 +57,16 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/hint-bench.XXXXXX") || exit $EX_INFRA
 trap 'trap - EXIT TERM INT; kill -- $(cat "$work"/*.pid 2>/dev/null) 2>/dev/null; wait; rm -rf "$work"' EXIT
 trap 'exit 1' TERM INT
 
-mkdir -p "$work/payload/bpf" &&
-	cp "$build/guest/hinttrace" "$build/guest/hintsay" "$build/guest/mcload" \
-		"$build/guest/wave" "$build/guest/gauge" "$build/guest/hold" "$work/payload/" &&
-	cp "$build"/bpf/*.bpf.o "$work/payload/bpf/" &&
-	install -m 755 "$top/bench/guest-init.sh" "$work/payload/init" &&
-	tar --sort=name --mtime=@0 -C "$work/payload" -cf "$work/payload.tar" . &&
-	truncate -s %2M "$work/payload.tar" || die $EX_INFRA "cannot make the payload"
+pack() {
+	mkdir -p "$work/payload/bpf" &&
+		cp "$build/guest/hinttrace" "$build/guest/hintsay" "$build/guest/mcload" \
+			"$build/guest/wave" "$build/guest/gauge" "$build/guest/hold" "$work/payload/" &&
+		cp "$build"/bpf/*.bpf.o "$work/payload/bpf/" &&
+		install -m 755 "$top/bench/guest-init.sh" "$work/payload/init" &&
+		tar --sort=name --mtime=@0 -C "$work/payload" -cf "$work/payload.tar" . &&
+		truncate -s %2M "$work/payload.tar"
+}
+pack || die $EX_INFRA "cannot make the payload"
 
 # nvdimm NUMBER FILE: QEMU orders them by their ids.
 nvdimm() {
@@ -97,7 +101,7 @@ boot() {
 	# Nothing a guest prints may fill the disk: 400 MiB (blocks of 512 bytes).
 	(
 		ulimit -f 819200
-		exec timeout 400 "$@" >"$boot_dir/device.log" 2>&1 </dev/null
+		exec timeout 1200 "$@" >"$boot_dir/device.log" 2>&1 </dev/null
 	) &
 	echo $! >"$work/$boot_name.pid"
 }
@@ -119,11 +123,9 @@ slot() {
 	done
 }
 
-nr_cells=0
 # cell NAME KIND MIB BUFFER-MIB ORDER CAPACITY SEED ACK-NS [ASSIGNMENT]...
 cell() {
 	slot "$jobs"
-	nr_cells=$((nr_cells + 1))
 	name=$1
 	printf '  %-8s %s\n' BENCH "$name"
 	rm -rf "${out:?}/$name"
@@ -164,16 +166,16 @@ sizes="4 8 16 32 64 128 256 512"
 	seeds=1
 	sizes="4 32 256"
 }
+[ "$QUICK" = 1 ] ||
+	cell tracer-r1000-s1 tracer 512 64 9 32 1 200000000 HINT_RATE=1000 HINT_SECONDS=3
 for seed in $seeds; do
 	cell "tracer-r250-s$seed" tracer 512 64 9 32 "$seed" 200000000 HINT_RATE=250 HINT_SECONDS=5
 done
-[ "$QUICK" = 1 ] ||
-	cell tracer-r1000-s1 tracer 512 64 9 32 1 200000000 HINT_RATE=1000 HINT_SECONDS=5
 
 # The mechanisms. The host answers at once: what is counted is the guest's work.
 for order in 9 0; do
 	[ $order -eq 9 ] || sizes="4 32 256"
-	for capacity in 32 512; do
+	for capacity in 32 128 512; do
 		cell "reporting-o$order-c$capacity" mechanism 1024 0 $order $capacity 1 0 HINT_HOLE=64K
 	done
 	for size in $sizes; do
@@ -186,10 +188,9 @@ bad=0
 for env in "$out"/*/cell.env; do
 	dir=${env%/*}
 	grep -q '^{"type":"bye",.*"status":0}$' "$dir/work.stream" || {
-		echo "bench: guest ${dir##*/} failed; see $dir/console.log" >&2
-		tail -n 3 "$dir/console.log" >&2
+		echo "bench: guest ${dir##*/} failed; see $dir/console.log and device.log" >&2
+		grep -hv ^virtio_ "$dir/device.log" "$dir/console.log" | tail -n 3 >&2
 		bad=1
 	}
 done
 [ $bad -eq 0 ] || exit $EX_FAILED
-[ "$nr_cells" -gt 0 ]

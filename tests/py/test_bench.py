@@ -65,14 +65,21 @@ class Guest:
         ]
 
     def batch(self, chunks: int, size: int) -> None:
-        self.device.append(f"virtio_balloon_report chunks: {chunks} bytes: {size} discarded: {size} in 9 ns\n")
+        self.device.append(
+            f"virtio_balloon_report chunks: {chunks} bytes: {size} discarded: {size} in 9 ns\n"
+        )
 
     def part(self, name: str, ticks: int, idle: int, free: int, batches: list[int]) -> None:
         self.say(type="mark", name=name)
         for size in batches:
             self.batch(1, size)
         self.say(
-            type="gauge", name=name, elapsed_ns=ticks, elapsed_tsc=ticks, idle_ns=idle, free_pages=free // 4096
+            type="gauge",
+            name=name,
+            elapsed_ns=ticks,
+            elapsed_tsc=ticks,
+            idle_ns=idle,
+            free_pages=free // 4096,
         )
 
     def end(self, trace: list[str], status: int = 0) -> None:
@@ -147,7 +154,9 @@ def make_tracer(folder: Path) -> None:
             guest.part(f"{load}-{way}-1", 1_000_000, 1_000_000 - 100 * cost, 0, [])
             guest.say(type="hist", name="request_latency", n=100)
     guest.say(type="log", t_ns=1, src="perf", text="[ perf record: ... 0.1 MB x.data (42 samples) ]<b>")
-    guest.end([json.dumps({"type": "loss", "probe": "isolate", "seen": 9, "recorded": 9, "dropped": {}}) + "\n"])
+    guest.end(
+        [json.dumps({"type": "loss", "probe": "isolate", "seen": 9, "recorded": 9, "dropped": {}}) + "\n"]
+    )
 
 
 def test_report(tmp_path, capsys):
@@ -157,8 +166,9 @@ def test_report(tmp_path, capsys):
         make_mechanism(tmp_path / f"b{size}", size, cost)
     assert main(["bench", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert "1.005 times the instructions a request with every probe attached, within the aim" in out
-    assert "cheaper up to 32 MiB" in out
+    assert "With every probe attached a request costs 1.005 times, within the aim of 1.01" in out
+    assert "ten times a second, 1.100 times, beyond the aim" in out
+    assert "cheaper, up to the largest measured" in out
     got = json.loads((tmp_path / "bench.json").read_text())
     assert got["enough_buffer_bytes"] == {"9": 32 * MIB}
     assert got["tracer"]["firings"] == {"isolate": 9}
@@ -166,7 +176,9 @@ def test_report(tmp_path, capsys):
     ratios = {r["label"]: r["ratio"]["instructions_per_gib"] for r in got["mechanisms"]}
     assert ratios == {"reporting": 1.0, "buffer 4 MiB": 0.6, "buffer 32 MiB": 0.5}
     page = (tmp_path / "bench.html").read_text()
-    assert "<script" not in page and "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+    assert "<script" not in page and "http" not in page.replace("http-equiv", "").replace(
+        "http://www.w3.org", ""
+    )
 
 
 def test_a_guest_that_failed_is_named(tmp_path, capsys):
@@ -176,3 +188,22 @@ def test_a_guest_that_failed_is_named(tmp_path, capsys):
     assert main(["bench", str(tmp_path)]) == 1
     assert "guest broken" in capsys.readouterr().out
     assert main(["bench", str(tmp_path / "broken")]) == 2
+
+
+def test_an_arm_that_reports_nothing(tmp_path, capsys):
+    guest = Guest(
+        tmp_path / "r",
+        HINT_BENCH="mechanism",
+        HINT_MEM_BYTES=str(1024 * MIB),
+        HINT_BUFFER_BYTES="0",
+        HINT_ORDER="9",
+        HINT_CAPACITY="512",
+    )
+    guest.say(type="hello", release="6.12", buffer_held_pages=0)
+    for name in PARTS:
+        guest.part(name, 7_000, 0, 900 * MIB, [])
+    guest.end([])
+    row = mechanism(load_boot(tmp_path / "r"))
+    assert (row.instructions_per_gib, row.hold_max, row.residue_bytes["all"]) == (None, None, 900 * MIB)
+    assert main(["bench", str(tmp_path)]) == 0
+    assert "told the host nothing: it begins only with 1 GiB free" in capsys.readouterr().out

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Unpatched Debian kernel on our QEMU, our kernel on unpatched Debian QEMU,
+and ours with ours, each with the balloon's other features off and on.
+
+What Debian ships is fetched through images/apt.sh and kept, not installed, in
+build/compat. Skipped where the archive cannot be reached.
+"""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import guestvm
+from guestvm import (BUILD, GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, TOP, Guest, GuestError, Scratch,
+                     Tap, accounting)
+
+HINT_BUFFER_BIT = 20
+COMPAT = BUILD / "compat"
+BUFFER = "free-page-reporting=on,hint-buffer-size=64M"
+OTHERS = ",deflate-on-oom=on,page-poison=on,free-page-hint=on,iothread=io"
+IOTHREAD = ["-object", "iothread,id=io"]
+
+INIT = """#!/bin/sh
+/bin/busybox mkdir -p /proc /sys /dev /run /usr/bin /usr/sbin /sbin
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/shm
+mount -t tmpfs shm /dev/shm
+mount -t tmpfs run /run
+mkdir -p /run/hint
+cp /soak /run/hint/
+insmod /virtio_balloon.ko
+exec sh /agent
+"""
+
+
+class Missing(Exception):
+    """Something of Debian's cannot be had here."""
+
+
+def output(*command: object) -> str:
+    done = subprocess.run([str(x) for x in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, check=False)
+    if done.returncode:
+        raise Missing(f"{' '.join(str(x) for x in command)}: {done.stderr.strip()[-300:]}")
+    return done.stdout
+
+
+def fetch(package: str) -> Path:
+    """A package of the suite that the kernel comes from."""
+    return Path(output(TOP / "images/apt.sh", "deb", package).split()[-1])
+
+
+def cpio(files: dict[str, tuple[int, bytes]]) -> bytes:
+    """An initramfs: names to (mode, content). The format is in the kernel's
+    Documentation/driver-api/early-userspace/buffer-format.rst ("newc")."""
+    out = bytearray()
+    for nr, (name, (mode, data)) in enumerate([*files.items(), ("TRAILER!!!", (0, b""))], 1):
+        path = name.encode() + b"\0"
+        fields = (nr, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(path), 0)
+        out += b"070701" + b"".join(b"%08x" % field for field in fields) + path
+        out += bytes(-len(out) % 4) + data
+        out += bytes(-len(out) % 4)
+    return bytes(out)
+
+
+def debian_kernel(scratch: Scratch) -> list[str]:
+    """QEMU's options for Debian's cloud kernel with an initramfs around soak."""
+    meta = fetch("linux-image-cloud-amd64")
+    image = output("dpkg-deb", "-f", meta, "Depends").split()[0]
+    folder = scratch.dir / "kernel"
+    output("dpkg-deb", "-x", fetch(image), folder)
+    output("dpkg-deb", "-x", fetch("busybox-static"), folder)
+    kernel = next(folder.glob("boot/vmlinuz-*"))
+    module = next(folder.glob("**/virtio_balloon.ko.xz"))
+    busybox = next(path for path in folder.glob("**/bin/busybox") if path.is_file())
+    executable = 0o100755
+    files = {name: (0o40755, b"") for name in ("bin", "proc", "sys", "dev", "run")}
+    files |= {
+        "bin/busybox": (executable, busybox.read_bytes()),
+        "bin/sh": (0o120777, b"busybox"),
+        "init": (executable, INIT.encode()),
+        "agent": (executable, (TOP / "tests/vm/agent.init").read_bytes()),
+        "soak": (executable, (GUEST / "soak").read_bytes()),
+        "virtio_balloon.ko": (0o100644, lzma.decompress(module.read_bytes())),
+    }
+    initrd = scratch.dir / "initrd"
+    initrd.write_bytes(cpio(files))
+    return ["-kernel", str(kernel), "-initrd", str(initrd), "-append",
+            "console=ttyS0 panic=-1 oops=panic nokaslr loglevel=6 no_timer_check mitigations=off"]
+
+
+def debian_qemu() -> list[str]:
+    """Command of Debian's QEMU, run from a folder with the libraries it needs."""
+    root = COMPAT / "qemu"
+    if not (root / "done").exists():
+        if not shutil.which("mmdebstrap"):
+            raise Missing("mmdebstrap is not installed")
+        shutil.rmtree(root, ignore_errors=True)
+        COMPAT.mkdir(parents=True, exist_ok=True)
+        lines = output(TOP / "images/apt.sh", "lines").splitlines()
+        sources = COMPAT / "sources.list"
+        sources.write_text("".join(f"{line}\n" for line in lines if line.startswith("deb ")))
+        output("mmdebstrap", "--mode=chrootless", "--variant=extract", "--include=qemu-system-x86",
+               "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\"",
+               "", root, sources)
+        (root / "done").touch()
+    lib = root / "usr/lib/x86_64-linux-gnu"
+    return [str(lib / "ld-linux-x86-64.so.2"), "--library-path", str(lib),
+            str(root / "usr/bin/qemu-system-x86_64"),
+            "-L", str(root / "usr/share/seabios"), "-L", str(root / "usr/share/qemu")]
+
+
+def soaked(tap: Tap, guest: Guest, name: str, mib: int = 256) -> None:
+    guestvm.soak_start(guest, mib, "8s", seed=51)
+    total = guestvm.soak_result(guest)
+    tap.note(f"{name}: {total['output'].splitlines()[-1]}")
+    tap.ok(total["status"] == 0, f"{name}: memory keeps its content", total["output"])
+
+
+def check_old_driver(tap: Tap, scratch: Scratch) -> None:
+    kernel = debian_kernel(scratch)
+    for name, more, extra in (("Debian's kernel", "", []),
+                              ("Debian's kernel, other features on", OTHERS, IOTHREAD)):
+        with Guest(scratch, name.replace(" ", "-").replace("'", "").replace(",", ""), "578M",
+                   BUFFER + more, smp=2, kernel=kernel, extra=extra) as guest:
+            tap.note(guest.sh("uname -r; grep MemTotal /proc/meminfo"))
+            soaked(tap, guest, name)
+            time.sleep(3)
+            device = guest.device()
+            tap.is_(device["guest-features"] >> HINT_BUFFER_BIT & 1, 0,
+                    f"{name}: the device says that the driver did not take the feature")
+            tap.ok(device["bytes-received"] > 0 and device["violations"] == 0,
+                   f"{name}: reporting works as ever", device)
+            total = int(guest.sh("awk '/^MemTotal/ { print $2 }' /proc/meminfo"))
+            tap.ok(total > 512 * 1024, f"{name}: the extra memory is simply used", total)
+            guest.balloon("hint-buffer-size", 32 * MIB)
+            guest.balloon("hint-buffer-size", 0)
+            guest.sh("rmmod virtio_balloon && insmod /virtio_balloon.ko")
+            tap.is_(guest.splats(), [], f"{name}: no splat, sizes changed, driver reloaded")
+
+
+def check_old_device(tap: Tap, scratch: Scratch) -> None:
+    qemu = debian_qemu()
+    for name, balloon, extra, hints in (
+            ("Debian's QEMU", "", [], False),
+            ("Debian's QEMU, all features on", "free-page-reporting=on" + OTHERS, IOTHREAD, True)):
+        with Guest(scratch, name.replace(" ", "-").replace("'", "").replace(",", ""), "512M", balloon,
+                   smp=2, qemu=qemu, extra=extra, cmdline="page_reporting.delay_ms=10") as guest:
+            version = guest.qmp("query-version")
+            tap.note(f"{name}: {version}")
+            guest.sh("echo 1 >/sys/kernel/tracing/events/page_reporting/page_reporting_ack/enable")
+            soaked(tap, guest, name)
+            nr = int(guest.sh("grep -c page_reporting_ack: /sys/kernel/tracing/trace || :"))
+            tap.is_(nr > 0, hints, f"{name}: hinted {hints} ({nr} batches)")
+            numbers = guest.numbers()
+            tap.is_({key: value for key, value in numbers.items() if value}, {},
+                    f"{name}: no buffer, no exchange")
+            tap.is_(guest.splats(), [], f"{name}: no splat")
+
+
+def check_other_features(tap: Tap, scratch: Scratch) -> None:
+    """The buffer beside everything else that the balloon can do."""
+    name = "all features with the buffer"
+    with Guest(scratch, "others", "578M", BUFFER + OTHERS, smp=2, extra=IOTHREAD, cmdline=(
+            "page_reporting.page_reporting_order=9 page_reporting.delay_ms=10")) as guest:
+        whole = accounting(guest)
+        guest.balloon("guest-stats-polling-interval", 1)
+        guest.qmp("balloon", value=450 * MIB)
+        soaked(tap, guest, f"{name}, balloon inflated", 128)
+        small = accounting(guest)
+        tap.ok(small["managed"] < whole["managed"] - 20000, f"{name}: the balloon inflates",
+               (whole, small))
+        tap.is_(small["held"], whole["held"], f"{name}: the buffer is as large as before")
+        guest.qmp("balloon", value=578 * MIB)
+        soaked(tap, guest, f"{name}, balloon deflated")
+        tap.is_(accounting(guest), whole, f"{name}: managed and held pages add up")
+        stats = guest.balloon("guest-stats")
+        tap.ok(stats["last-update"] > 0, f"{name}: statistics arrive", stats)  # type: ignore[index]
+        device = guest.device()
+        tap.ok(device["guest-features"] >> HINT_BUFFER_BIT & 1 == 1 and device["violations"] == 0 and
+               guest.number("exchanges") > 0, f"{name}: chunks are exchanged", device)
+        guest.sh(f"echo 1 >{PARAM}/flush")
+        tap.is_(guest.splats(), [], f"{name}: no splat")
+
+
+def test(tap: Tap, scratch: Scratch) -> None:
+    for check in (check_other_features, check_old_driver, check_old_device):
+        try:
+            check(tap, scratch)
+        except Missing as err:
+            tap.skip(check.__name__, str(err).replace("\n", " "))
+        except GuestError as err:
+            tap.ok(False, f"{check.__name__}: the guest does what every guest must", err)
+
+
+if __name__ == "__main__":
+    guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
+                    GUEST / "soak", GUEST / "hinttrace")
+    sys.exit(guestvm.main_of(test))
