@@ -92,6 +92,21 @@ def buffer_sentence(bench: Bench, order: int) -> str:
     return f"Order {order}: {where}. Instructions per GiB: {costs}."
 
 
+def holes_sentences(bench: Bench) -> list[str]:
+    """Small chunks are another matter than large ones."""
+    out = []
+    for order in _orders(bench):
+        rows = [r for r in _of_order(bench, order) if r.scattered_per_gib is not None]
+        reporting = min((r.scattered_per_gib or 0.0 for r in rows if r.arm == "reporting"), default=0.0)
+        ratios = [(r.scattered_per_gib or 0.0) / reporting for r in rows if r.arm == "buffer" and reporting]
+        if ratios:
+            out.append(
+                f"Order {order}: a GiB in pieces of 64 KiB costs the buffer {_ratio(min(ratios))} to"
+                f" {_ratio(max(ratios))} times what it costs the cheapest reporting."
+            )
+    return out
+
+
 def silent_sentences(bench: Bench) -> list[str]:
     """Arms that never came to report anything."""
     return [
@@ -106,6 +121,7 @@ def sentences(bench: Bench) -> list[str]:
     return [
         tracer_sentence(bench),
         *(buffer_sentence(bench, o) for o in _orders(bench)),
+        *holes_sentences(bench),
         *silent_sentences(bench),
     ]
 
@@ -264,6 +280,7 @@ def bench_terminal(bench: Bench) -> str:
                 "1/8",
                 "all",
                 "holes",
+                "instr/GiB holes",
             ),
             [
                 (
@@ -276,6 +293,7 @@ def bench_terminal(bench: Bench) -> str:
                     _optional(r.hold_max),
                     _optional(r.exchange_max),
                     *(plain(r.residue_bytes[k] / MIB) for k in RESIDUE_TITLES),
+                    _optional(r.scattered_per_gib),
                 )
                 for r in rows
             ],

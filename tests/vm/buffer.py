@@ -144,9 +144,7 @@ def check_trace(tap: Tap, text: str, exchanges: int) -> None:
     tap.is_(dropped, {}, "the tracer missed nothing")
 
 
-def test(tap: Tap, scratch: Scratch) -> None:
-    check_face(tap, scratch)
-
+def check_load(tap: Tap, scratch: Scratch) -> None:
     payload = scratch.payload(selftest(scratch))
     with Guest(scratch, "load", *BUFFER, smp=2, payload=payload, cmdline=(
             "page_reporting.page_reporting_order=9 page_reporting.capacity=256")) as guest:
@@ -188,6 +186,11 @@ def test(tap: Tap, scratch: Scratch) -> None:
         tap.ok(device["bytes-received"] >= HINTED_MIB * MIB,
                f"{HINTED_MIB} MiB hinted in all", f"{device['bytes-received'] // MIB} MiB")
         tap.is_(guest.splats(), [], "no splat under load")
+
+
+def test(tap: Tap, scratch: Scratch) -> None:
+    check_face(tap, scratch)
+    check_load(tap, scratch)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ The guest's process 1 is agent.init, reached over the second serial port. The
 console goes to a file, in which the kernel must have printed no splat.
 
 Environment: KERNEL, QEMU, ROOTFS, GUEST (folders; default: those under build/),
-KEEP (folder in which consoles stay), TEST_ACCEL (tcg or kvm, default tcg).
+KEEP (folder in which consoles stay), TEST_ACCEL (tcg or kvm, default tcg),
+ROOM_MIB (memory more for each guest: what a debug kernel takes for itself).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ QEMU = Path(os.environ.get("QEMU", BUILD / "qemu"))
 ROOTFS = Path(os.environ.get("ROOTFS", BUILD / "rootfs"))
 GUEST = Path(os.environ.get("GUEST", BUILD / "guest"))
 ACCEL = os.environ.get("TEST_ACCEL", "tcg")
+ROOM_MIB = int(os.environ.get("ROOM_MIB", "0"))
 
 MIB = 1 << 20
 SYSFS = "/sys/kernel/mm/page_reporting"
@@ -144,7 +146,7 @@ def pad(path: Path) -> None:
 
 
 class Guest:
-    """A running guest. Use as a context manager."""
+    """A running guest. Use as a context manager. `mem` is in MiB: "512M"."""
 
     def __init__(self, scratch: Scratch, name: str, mem: str, balloon: str = "", *,
                  cmdline: str = "", smp: int = 1, icount: bool = False,
@@ -167,7 +169,7 @@ class Guest:
         command = (qemu or [str(QEMU / "qemu-system-x86_64"), "-L", str(QEMU / "share")]) + [
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-machine", "pc,nvdimm=on,hpet=off", *accel,
-            "-smp", str(smp), "-m", f"{mem},slots=8,maxmem=64G"]
+            "-smp", str(smp), "-m", f"{int(mem[:-1]) + ROOM_MIB}M,slots=8,maxmem=64G"]
         command += kernel or self._own_kernel(cmdline)
         command += self._nvdimm(0, (ROOTFS / "root.erofs").resolve())
         command += self._nvdimm(1, payload or scratch.payload())

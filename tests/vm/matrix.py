@@ -142,7 +142,7 @@ def run(tap: Tap, scratch: Scratch, nr: int, row: Row) -> str:
         # A pass already put off keeps its delay: have it now.
         guest.sh(f"echo 10 >{PARAM}/delay_ms")
         guest.flush()
-        guestvm.soak_start(guest, max(16, row.mem_mib * 5 // 8), "8s", procs=4, seed=nr)
+        guestvm.soak_start(guest, max(16, row.mem_mib * 5 // 8 - 24), "8s", procs=4, seed=nr)
         total = guestvm.soak_result(guest)
         guest.sh(f"echo 60000 >{PARAM}/delay_ms")
         guest.flush()

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What debug.sh runs: the tests of load and life cycle on another kernel."""
+
+from __future__ import annotations
+
+import sys
+
+import buffer
+import guestvm
+import lifecycle
+from guestvm import GUEST, KERNEL, QEMU, ROOTFS, GuestError, Scratch, Tap
+
+
+def test(tap: Tap, scratch: Scratch) -> None:
+    for check in (lifecycle.check_load, lifecycle.check_batch_out, buffer.check_load):
+        try:
+            check(tap, scratch)
+        except GuestError as err:
+            tap.ok(False, f"{check.__name__}: the guest does what every guest must", err)
+
+
+if __name__ == "__main__":
+    guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
+                    GUEST / "soak", GUEST / "hinttrace")
+    sys.exit(guestvm.main_of(test))
