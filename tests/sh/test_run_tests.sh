@@ -30,6 +30,11 @@ is "$(last_line 'ok 1\n1..2\n')" "1 1 passed, 1 failed, 0 skipped" "a test that 
 is "$(last_line 'ok 1\n1..1\n' 3)" "1 1 passed, 1 failed, 0 skipped" "a bad exit status"
 is "$(last_line 'okay\nnothing\n')" "1 0 passed, 1 failed, 0 skipped" "no TAP at all"
 
+chmod -x "$dir/t.sh"
+tests/run-tests "$dir/t.sh" >"$tmp/out"
+is "$? $(tail -n 1 "$tmp/out")" "1 0 passed, 1 failed, 0 skipped" \
+	"a test that cannot be run"
+
 tests/run-tests no-such-file >/dev/null 2>&1
 is $? 2 "an unknown file is wrong usage"
 tests/run-tests /bin/true >/dev/null 2>&1

@@ -23,11 +23,11 @@ python=$(images/python.sh numpy matplotlib jinja2 jsonschema) || python=
 mkdir -p "$tmp/my-load"
 cat >"$tmp/my-load/run" <<'END'
 #!/bin/sh
-# Half of memory held, then waves nearly to the top.
+# A fifth of memory held, and waves up to a half.
 echo "hello from <b>$0</b>"
 hintsay phase measure begin
-wave --seed="$HINT_SEED" --low="$((HINT_MEM_BYTES / 2048))K" \
-	--high="$((HINT_MEM_BYTES / 1024 * 72 / 100))K" --rounds=4 --out-fd=3
+wave --seed="$HINT_SEED" --low="$((HINT_MEM_BYTES / 5120))K" \
+	--high="$((HINT_MEM_BYTES / 2048))K" --rounds=4 --out-fd=3
 status=$?
 hintsay phase measure end
 exit $status
@@ -96,7 +96,7 @@ ok $? "records hold to the schema"
 
 "$python" -m analysis report "$tmp/a" >"$tmp/report.log" 2>&1
 is $? 0 "a report is made"
-"$python" - "$tmp/a" <<'END'
+"$python" - "$tmp/a" 2>&1 <<'END'
 import json, sys
 s = json.load(open(sys.argv[1] + "/summary.json"))
 assert [s["cells"][k] for k in ("finished", "failed", "unfinished")] == [3, 0, 0], s["cells"]
