@@ -10,7 +10,7 @@ usage: tests/vm/soak.py [--gib N] [--mem SIZE --buffer SIZE] [--vcpus N] [--seed
 examples: tests/vm/soak.py --gib 5
           KERNEL=build/kernel-debug tests/vm/soak.py --gib 5
 
-One guest after the other, each of which hints 25 GiB or less: orders 9 and 0,
+One guest after the other, each of which hints about 25 GiB: orders 9 and 0,
 with and without swap_back, in turn; every fourth with init_on_free. The first
 mismatch, splat or page that is not accounted for stops it. Exit status: 0 as
 much was hinted and all memory kept its content, 1 not so, 2 wrong usage, 69
@@ -61,7 +61,7 @@ def soak_guest(scratch: Scratch, total: Total, nr: int, args: argparse.Namespace
                smp=args.vcpus, cmdline=cmdline) as guest:
         whole = accounting(guest)
         slices = hinted = 0
-        while hinted < goal:
+        while hinted < goal or slices < len(ROUNDS):
             order, back = ROUNDS[slices % len(ROUNDS)]
             slices += 1
             guest.sh(f"echo {order} >{PARAM}/page_reporting_order; echo {back} >{PARAM}/swap_back")
