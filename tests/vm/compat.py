@@ -2,8 +2,9 @@
 """Unpatched Debian kernel on our QEMU, our kernel on unpatched Debian QEMU,
 and ours with ours, each with the balloon's other features off and on.
 
-What Debian ships is fetched through images/apt.sh and kept, not installed, in
-build/compat. Skipped where the archive cannot be reached.
+What Debian ships is kept, not installed, in build/compat. `compat.py fetch`
+(make compat) gets it through images/apt.sh; the test itself reaches nothing and
+skips what is not there.
 """
 
 from __future__ import annotations
@@ -72,13 +73,49 @@ def cpio(files: dict[str, tuple[int, bytes]]) -> bytes:
     return bytes(out)
 
 
-def debian_kernel(scratch: Scratch) -> list[str]:
-    """QEMU's options for Debian's cloud kernel with an initramfs around soak."""
+def fetch_kernel(folder: Path) -> None:
     meta = fetch("linux-image-cloud-amd64")
     image = output("dpkg-deb", "-f", meta, "Depends").split()[0]
-    folder = scratch.dir / "kernel"
     output("dpkg-deb", "-x", fetch(image), folder)
     output("dpkg-deb", "-x", fetch("busybox-static"), folder)
+
+
+def fetch_qemu(folder: Path) -> None:
+    sources = COMPAT / "sources.list"
+    lines = output(TOP / "images/apt.sh", "lines").splitlines()
+    sources.write_text("".join(f"{line}\n" for line in lines if line.startswith("deb ")))
+    output("mmdebstrap", "--mode=chrootless", "--variant=extract", "--include=qemu-system-x86",
+           "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\"",
+           "", folder, sources)
+
+
+def fetch_all() -> int:
+    """Get what is not there yet, for later tests. 0, or 69 when something cannot be had."""
+    for name, get in (("kernel", fetch_kernel), ("qemu", fetch_qemu)):
+        folder = COMPAT / name
+        if (folder / "done").exists():
+            continue
+        print(f"  FETCH    Debian's {name} for tests/vm/compat.sh", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        COMPAT.mkdir(parents=True, exist_ok=True)
+        try:
+            get(folder)
+        except (Missing, OSError) as err:
+            print(f"compat.py: {err}", file=sys.stderr)
+            return 69
+        (folder / "done").touch()
+    return 0
+
+
+def fetched(name: str) -> Path:
+    if not (COMPAT / name / "done").exists():
+        raise Missing(f"no build/compat/{name}: run make compat")
+    return COMPAT / name
+
+
+def debian_kernel(scratch: Scratch) -> list[str]:
+    """QEMU's options for Debian's cloud kernel with an initramfs around soak."""
+    folder = fetched("kernel")
     kernel = next(folder.glob("boot/vmlinuz-*"))
     module = next(folder.glob("**/virtio_balloon.ko.xz"))
     busybox = next(path for path in folder.glob("**/bin/busybox") if path.is_file())
@@ -101,19 +138,7 @@ def debian_kernel(scratch: Scratch) -> list[str]:
 
 def debian_qemu() -> list[str]:
     """Command of Debian's QEMU, run from a folder with the libraries it needs."""
-    root = COMPAT / "qemu"
-    if not (root / "done").exists():
-        if not shutil.which("mmdebstrap"):
-            raise Missing("mmdebstrap is not installed")
-        shutil.rmtree(root, ignore_errors=True)
-        COMPAT.mkdir(parents=True, exist_ok=True)
-        lines = output(TOP / "images/apt.sh", "lines").splitlines()
-        sources = COMPAT / "sources.list"
-        sources.write_text("".join(f"{line}\n" for line in lines if line.startswith("deb ")))
-        output("mmdebstrap", "--mode=chrootless", "--variant=extract", "--include=qemu-system-x86",
-               "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\"",
-               "", root, sources)
-        (root / "done").touch()
+    root = fetched("qemu")
     lib = root / "usr/lib/x86_64-linux-gnu"
     return [str(lib / "ld-linux-x86-64.so.2"), "--library-path", str(lib),
             str(root / "usr/bin/qemu-system-x86_64"),
@@ -204,6 +229,8 @@ def test(tap: Tap, scratch: Scratch) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["fetch"]:
+        sys.exit(fetch_all())
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
                     GUEST / "soak", GUEST / "hinttrace")
     sys.exit(guestvm.main_of(test))
