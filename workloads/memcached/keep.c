@@ -17,11 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../collectors/common_num.h"
+#include "../../collectors/common_opts.h"
 #include "../../collectors/common_proc.h"
 #include "../../collectors/common_time.h"
-
-enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INFRASTRUCTURE = 69 };
 
 #define TERM_NS		(5 * NSEC_PER_SEC)	/* from SIGTERM to SIGKILL */
 #define NAME_MAX_LEN	64
@@ -53,12 +51,6 @@ struct options {
 	char **argv;
 };
 
-static void usage_error(const char *name, const char *value, const char *why)
-{
-	fprintf(stderr, "keep: %s%s: %s; see keep --help\n", name, value, why);
-	exit(EXIT_USAGE);
-}
-
 static void parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option longopts[] = {
@@ -69,7 +61,6 @@ static void parse_options(struct options *o, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	uint64_t v;
 	int c;
 
 	*o = (struct options){
@@ -82,14 +73,10 @@ static void parse_options(struct options *o, int argc, char **argv)
 			o->name = optarg;
 			break;
 		case 'r':
-			if (num__duration_ns(optarg, 0, 60 * NSEC_PER_SEC, &o->restart_ns))
-				usage_error("--restart=", optarg,
-					    "must be a time of at most 60s, such as 200ms");
+			o->restart_ns = opts__time("restart", optarg);
 			break;
 		case 'o':
-			if (num__u64(optarg, 1, 1023, &v))
-				usage_error("--out-fd=", optarg, "must be 1 to 1023");
-			o->out_fd = (int)v;
+			o->out_fd = (int)opts__u64("out-fd", optarg, 1, 1023);
 			break;
 		case 'u':
 			o->protect = false;
@@ -102,12 +89,12 @@ static void parse_options(struct options *o, int argc, char **argv)
 		}
 	}
 	if (optind == argc)
-		usage_error("PROGRAM", "", "is needed");
+		opts__fail("PROGRAM is needed");
 	o->argv = argv + optind;
 	if (!o->name)
 		o->name = o->argv[0];
-	if (strlen(o->name) > NAME_MAX_LEN)
-		usage_error("--name=", o->name, "must be at most 64 bytes");
+	opts__check(strlen(o->name) > NAME_MAX_LEN, "name", o->name,
+		    "must be at most 64 bytes");
 }
 
 static void __attribute__((noreturn))

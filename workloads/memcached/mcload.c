@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,14 +17,11 @@
 #include <unistd.h>
 
 #include "../../collectors/common_num.h"
+#include "../../collectors/common_opts.h"
 #include "../../collectors/common_proc.h"
 #include "../../collectors/common_time.h"
 #include "mcload_load.h"
 #include "mcload_prefill.h"
-
-enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INFRASTRUCTURE = 69 };
-
-#define DAY_NS (86400 * NSEC_PER_SEC)
 
 struct options {
 	struct load_opts load;
@@ -76,74 +72,14 @@ static const char usage_text[] =
 "Exit status: 0 done, 1 failed or the run is not valid, 2 wrong usage,\n"
 "69 the server never answered or the process could not be protected.\n";
 
-static void __attribute__((noreturn, format(printf, 1, 2)))
-usage_error(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("mcload: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputs("; see mcload --help\n", stderr);
-	exit(EXIT_USAGE);
-}
-
-static void check(int err, const char *name, const char *value,
-		  const char *allowed)
-{
-	if (err)
-		usage_error("--%s=%s: %s", name, value, allowed);
-}
-
-static bool choose(const char *name, const char *value, const char *yes,
-		   const char *no)
-{
-	if (strcmp(value, yes) && strcmp(value, no))
-		usage_error("--%s=%s: must be %s or %s", name, value, yes, no);
-	return !strcmp(value, yes);
-}
-
-static uint64_t get_u64(const char *name, const char *value, uint64_t min,
-			uint64_t max)
-{
-	uint64_t v = 0;
-
-	if (num__u64(value, min, max, &v))
-		usage_error("--%s=%s: must be a whole number, %llu to %llu",
-			    name, value, (unsigned long long)min,
-			    (unsigned long long)max);
-	return v;
-}
-
-static uint64_t get_time(const char *name, const char *value)
-{
-	uint64_t v = 0;
-
-	check(num__duration_ns(value, 0, DAY_NS, &v), name, value,
-	      "must be a time of at most a day, such as 250ms or 10s");
-	return v;
-}
-
-static double get_double(const char *name, const char *value, double min,
-			 double max)
-{
-	double v = 0;
-
-	if (num__double(value, min, max, &v))
-		usage_error("--%s=%s: must be a number, %g to %g", name, value,
-			    min, max);
-	return v;
-}
-
 static uint32_t get_value_size(const char *value)
 {
 	uint64_t v = 0;
 
 	if (!strcmp(value, "etc"))
 		return 0;
-	check(num__u64(value, 1, KEYS_VALUE_MAX, &v), "value-size", value,
-	      "must be etc or 1 to 16384 bytes");
+	opts__check(num__u64(value, 1, KEYS_VALUE_MAX, &v), "value-size", value,
+		    "must be etc or 1 to 16384 bytes");
 	return (uint32_t)v;
 }
 
@@ -152,47 +88,47 @@ static void set_option(struct options *o, const char *name, const char *value)
 	struct load_opts *l = &o->load;
 
 	if (!strcmp(name, "server")) {
-		check(net__parse(value, &l->addr), name, value,
-		      "must be a numeric HOST:PORT or unix:PATH");
+		opts__check(net__parse(value, &l->addr), name, value,
+			    "must be a numeric HOST:PORT or unix:PATH");
 	} else if (!strcmp(name, "protocol")) {
 		l->proto = proto__find(value);
-		check(!l->proto, name, value, "must be text or meta");
+		opts__check(!l->proto, name, value, "must be text or meta");
 	} else if (!strcmp(name, "rate")) {
-		l->plan.rate = get_double(name, value, 0.001, 1e6);
+		l->plan.rate = opts__double(name, value, 0.001, 1e6);
 	} else if (!strcmp(name, "schedule")) {
-		l->plan.poisson = choose(name, value, "poisson", "fixed");
+		l->plan.poisson = opts__choose(name, value, "poisson", "fixed");
 	} else if (!strcmp(name, "warmup")) {
-		l->warmup_ns = get_time(name, value);
+		l->warmup_ns = opts__time(name, value);
 	} else if (!strcmp(name, "duration")) {
-		l->duration_ns = get_time(name, value);
+		l->duration_ns = opts__time(name, value);
 	} else if (!strcmp(name, "drain")) {
-		l->drain_ns = get_time(name, value);
+		l->drain_ns = opts__time(name, value);
 	} else if (!strcmp(name, "conns")) {
-		l->nr_conns = (uint32_t)get_u64(name, value, 1, LOAD_NR_CONNS_MAX);
+		l->nr_conns = (uint32_t)opts__u64(name, value, 1, LOAD_NR_CONNS_MAX);
 	} else if (!strcmp(name, "seed")) {
-		l->plan.seed = get_u64(name, value, 0, UINT64_MAX);
+		l->plan.seed = opts__u64(name, value, 0, UINT64_MAX);
 	} else if (!strcmp(name, "keys")) {
-		l->keys.nr = (uint32_t)get_u64(name, value, 1, UINT32_MAX);
+		l->keys.nr = (uint32_t)opts__u64(name, value, 1, UINT32_MAX);
 	} else if (!strcmp(name, "zipf")) {
-		l->plan.zipf_theta = get_double(name, value, 0, 5);
+		l->plan.zipf_theta = opts__double(name, value, 0, 5);
 	} else if (!strcmp(name, "value-size")) {
 		l->keys.value_len = get_value_size(value);
 	} else if (!strcmp(name, "value-max")) {
-		l->keys.value_max = (uint32_t)get_u64(name, value, 1, KEYS_VALUE_MAX);
+		l->keys.value_max = (uint32_t)opts__u64(name, value, 1, KEYS_VALUE_MAX);
 	} else if (!strcmp(name, "get-ratio")) {
-		l->plan.get_ratio = get_double(name, value, 0, 1);
+		l->plan.get_ratio = opts__double(name, value, 0, 1);
 	} else if (!strcmp(name, "prefill")) {
-		check(num__size(value, 0, 1ULL << 40, &o->prefill_bytes), name,
-		      value, "must be a size such as 150M");
+		opts__check(num__size(value, 0, 1ULL << 40, &o->prefill_bytes), name,
+			    value, "must be a size such as 150M");
 	} else if (!strcmp(name, "max-lag")) {
-		l->lag_limit_ns = get_time(name, value);
+		l->lag_limit_ns = opts__time(name, value);
 	} else if (!strcmp(name, "wait")) {
-		o->wait_ns = get_time(name, value);
+		o->wait_ns = opts__time(name, value);
 	} else if (!strcmp(name, "out-fd")) {
-		o->out_fd = (int)get_u64(name, value, 1, 1023);
+		o->out_fd = (int)opts__u64(name, value, 1, 1023);
 	} else if (!strcmp(name, "phase")) {
-		check(!*value || strlen(value) > 64, name, value,
-		      "must be a name of at most 64 bytes");
+		opts__check(!*value || strlen(value) > 64, name, value,
+			    "must be a name of at most 64 bytes");
 		l->phase = value;
 	} else if (!strcmp(name, "unprotected")) {
 		o->protect = false;
@@ -254,7 +190,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		set_option(o, longopts[i].name, optarg);
 	}
 	if (optind < argc)
-		usage_error("unexpected argument '%s'", argv[optind]);
+		opts__fail("unexpected argument '%s'", argv[optind]);
 	l->keys.seed = l->plan.seed;
 	l->plan.nr_keys = l->keys.nr;
 }

@@ -9,20 +9,14 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../collectors/common_num.h"
+#include "../../collectors/common_opts.h"
 #include "../../collectors/common_proc.h"
 #include "../../collectors/common_time.h"
 #include "wave_super.h"
-
-enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INFRASTRUCTURE = 69 };
-
-#define DAY_NS		(86400 * NSEC_PER_SEC)
-#define SIZE_MAX_BYTES	(1ULL << 46)
 
 static const char usage_text[] =
 "Usage: wave --low=SIZE --high=SIZE (--rounds=N | --duration=TIME) [OPTION]...\n"
@@ -55,46 +49,12 @@ static const char usage_text[] =
 "Exit status: 0 done (a killed child is a result), 1 the child failed or lost\n"
 "data, 2 wrong usage, 69 the process could not be protected.\n";
 
-static void __attribute__((noreturn, format(printf, 1, 2)))
-usage_error(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("wave: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputs("; see wave --help\n", stderr);
-	exit(EXIT_USAGE);
-}
-
+/* In whole pages. */
 static uint64_t get_size(const char *name, const char *value)
 {
-	uint64_t v = 0;
+	uint64_t bytes = opts__size(name, value);
 
-	if (num__size(value, 0, SIZE_MAX_BYTES, &v))
-		usage_error("--%s=%s: must be a size such as 64M", name, value);
-	return v - v % WAVE_PAGE_BYTES;
-}
-
-static uint64_t get_time(const char *name, const char *value)
-{
-	uint64_t v = 0;
-
-	if (num__duration_ns(value, 0, DAY_NS, &v))
-		usage_error("--%s=%s: must be a time of at most a day, such as 250ms or 10s",
-			    name, value);
-	return v;
-}
-
-static uint64_t get_u64(const char *name, const char *value, uint64_t min)
-{
-	uint64_t v = 0;
-
-	if (num__u64(value, min, UINT64_MAX, &v))
-		usage_error("--%s=%s: must be a whole number, at least %llu", name,
-			    value, (unsigned long long)min);
-	return v;
+	return bytes - bytes % WAVE_PAGE_BYTES;
 }
 
 /* "MIN-MAX", or one time for both. */
@@ -105,13 +65,13 @@ static void get_range(const char *name, const char *value, uint64_t *min,
 	size_t len = strcspn(value, "-");
 
 	if (len >= sizeof(first))
-		usage_error("--%s=%s: must be MIN-MAX, such as 1.5s-2.4s", name, value);
+		opts__fail("--%s=%s: must be MIN-MAX, such as 1.5s-2.4s", name, value);
 	memcpy(first, value, len);
 	first[len] = '\0';
-	*min = get_time(name, first);
-	*max = value[len] ? get_time(name, value + len + 1) : *min;
+	*min = opts__time(name, first);
+	*max = value[len] ? opts__time(name, value + len + 1) : *min;
 	if (*min > *max)
-		usage_error("--%s=%s: the first time is longer than the second",
+		opts__fail("--%s=%s: the first time is longer than the second",
 			    name, value);
 }
 
@@ -130,17 +90,17 @@ static void set_option(struct wave_run *o, const char *name, const char *value)
 	else if (!strcmp(name, "rest"))
 		get_range(name, value, &w->rest_min_ns, &w->rest_max_ns);
 	else if (!strcmp(name, "rounds"))
-		o->nr_rounds = get_u64(name, value, 1);
+		o->nr_rounds = opts__u64(name, value, 1, UINT64_MAX);
 	else if (!strcmp(name, "duration"))
-		o->duration_ns = get_time(name, value);
+		o->duration_ns = opts__time(name, value);
 	else if (!strcmp(name, "settle"))
-		o->settle_ns = get_time(name, value);
+		o->settle_ns = opts__time(name, value);
 	else if (!strcmp(name, "restart"))
-		o->restart_ns = get_time(name, value);
+		o->restart_ns = opts__time(name, value);
 	else if (!strcmp(name, "seed"))
-		w->seed = get_u64(name, value, 0);
+		w->seed = opts__u64(name, value, 0, UINT64_MAX);
 	else if (!strcmp(name, "out-fd"))
-		o->out_fd = (int)get_u64(name, value, 1);
+		o->out_fd = (int)opts__u64(name, value, 1, 1023);
 	else if (!strcmp(name, "small-pages"))
 		o->small_pages = true;
 	else if (!strcmp(name, "unprotected"))
@@ -194,18 +154,18 @@ static void parse_options(struct wave_run *o, int argc, char **argv)
 		set_option(o, longopts[i].name, optarg);
 	}
 	if (optind < argc)
-		usage_error("unexpected argument '%s'", argv[optind]);
+		opts__fail("unexpected argument '%s'", argv[optind]);
 	if (!w->high_max_bytes)
-		usage_error("--low and --high are needed");
+		opts__fail("--low and --high are needed");
 	if (!w->high_min_bytes)
 		w->high_min_bytes = w->high_max_bytes;
 	if (w->low_bytes > w->high_min_bytes ||
 	    w->high_min_bytes > w->high_max_bytes)
-		usage_error("sizes must be low <= high-min <= high");
+		opts__fail("sizes must be low <= high-min <= high");
 	if (o->nr_rounds == UINT64_MAX && o->duration_ns == UINT64_MAX)
-		usage_error("--rounds or --duration is needed");
+		opts__fail("--rounds or --duration is needed");
 	if (w->hold_max_ns + w->rest_max_ns == 0)
-		usage_error("--hold and --rest are both 0");
+		opts__fail("--hold and --rest are both 0");
 }
 
 int main(int argc, char **argv)
