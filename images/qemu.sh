@@ -5,6 +5,8 @@
 #   qemu-system-x86_64, share/ (firmware), version, id
 # `qemu.sh qtest` instead builds QEMU's own tests of the balloon device, in the
 # same tree, into build/qemu-qtest/: images/qemu-qtest.sh runs them.
+# `qemu.sh hostile` builds, into build/qemu-hostile/, one whose balloon device
+# breaks every rule when asked to: tests/vm/hostile.sh shows it to guests.
 set -eu
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -18,11 +20,16 @@ case $#:${1:-} in
 	kind=qemu-qtest
 	targets="tests/qtest/virtio-balloon-test tests/qtest/virtio-balloon-hostile-test"
 	;;
+1:hostile)
+	kind=qemu-hostile
+	targets=qemu-system-x86_64
+	;;
 *)
 	cat >&2 <<-'END'
-	usage: images/qemu.sh [qtest]
+	usage: images/qemu.sh [qtest|hostile]
 	Source: images/versions or QEMU_TARBALL=FILE (an upstream release).
-	Patches: kernel-patches/qemu/series. Devices: images/qemu-devices.mak.
+	Patches: kernel-patches/qemu/series, for hostile followed by
+	kernel-patches/qemu-hostile/series. Devices: images/qemu-devices.mak.
 	END
 	exit $EX_USAGE
 	;;
@@ -31,6 +38,13 @@ need gcc g++ ninja pkg-config patch dpkg-deb dpkg-source
 
 patches=$(snapshot "$top/kernel-patches/qemu")
 trap 'rm -rf "${patches%/*}"' EXIT
+if [ $kind = qemu-hostile ]; then
+	# The names tell the two series apart.
+	series "$top/kernel-patches/qemu-hostile" | while IFS= read -r patch; do
+		cp "$patch" "$patches/hostile-${patch##*/}"
+		echo "hostile-${patch##*/}" >>"$patches/series"
+	done
+fi
 src=$("$top/images/source.sh" qemu)
 
 python=$(find_python venv ensurepip) || die $EX_INFRA \
