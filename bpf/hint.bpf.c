@@ -271,7 +271,7 @@ SEC("tp_btf/page_reporting_isolate")
 int BPF_PROG(hint_isolate, struct zone *zone, struct page *page, unsigned int order,
 	     int migratetype, bool exchange)
 {
-	zone_state__isolate(zone->zone_pgdat->node_id, zone__index(zone, zone->zone_pgdat),
+	zone_state__isolate(zone__node(zone), zone__index(zone, zone->zone_pgdat),
 			    order, exchange);
 	return 0;
 }
@@ -279,7 +279,7 @@ int BPF_PROG(hint_isolate, struct zone *zone, struct page *page, unsigned int or
 SEC("tp_btf/page_reporting_putback")
 int BPF_PROG(hint_putback, struct zone *zone, struct page *page, unsigned int order, bool reported)
 {
-	zone_state__unhold(zone->zone_pgdat->node_id, zone__index(zone, zone->zone_pgdat),
+	zone_state__unhold(zone__node(zone), zone__index(zone, zone->zone_pgdat),
 			   order, PROBE_PUTBACK);
 	return 0;
 }
@@ -317,7 +317,7 @@ int BPF_PROG(hint_exchange, struct zone *zone, struct page *taken, struct page *
 
 	if (!stat)
 		return 0;
-	node = zone->zone_pgdat->node_id;
+	node = zone__node(zone);
 	index = zone__index(zone, zone->zone_pgdat);
 	st = zone_state__at(node, index);
 	if (!st || order >= HINT_NR_ORDERS) {
@@ -358,7 +358,7 @@ enum { BUFFER_FILL, BUFFER_STORE, BUFFER_DRAIN };
 SEC("tp_btf/page_reporting_buffer")
 int BPF_PROG(hint_buffer, struct zone *zone, struct page *page, unsigned int order, int op)
 {
-	__u32 node = zone->zone_pgdat->node_id;
+	__u32 node = zone__node(zone);
 	__u32 index = zone__index(zone, zone->zone_pgdat);
 	struct probe_stat *stat;
 	struct zone_state *st;

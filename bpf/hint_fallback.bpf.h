@@ -53,7 +53,7 @@ int BPF_PROG(fb_zone, struct zone *zone)
 {
 	if (HAVE_TRACEPOINTS || !in_pass())
 		return 0;
-	pass.node = zone->zone_pgdat->node_id;
+	pass.node = zone__node(zone);
 	pass.zone = zone__index(zone, zone->zone_pgdat);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What every object has: the counters of its probes, its histograms, and the
- * head of a record. Include after vmlinux.h and with NR_HISTS defined.
+ * What every object has: the counters of its probes, its histograms if it
+ * defines NR_HISTS, and the head of a record. Include after vmlinux.h.
  */
 #ifndef HINT_PROBE_BPF_H
 #define HINT_PROBE_BPF_H
@@ -18,13 +18,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct probe_stat);
 } probe_stats SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, NR_HISTS);
-	__type(key, __u32);
-	__type(value, struct hist_cpu);
-} hists SEC(".maps");
 
 /*
  * Tracing programs migrate-disable but may be preempted by another one on the
@@ -55,6 +48,14 @@ static __always_inline void probe__dropped(struct probe_stat *stat, enum hint_dr
 	add(&stat->dropped[why], 1);
 }
 
+#ifdef NR_HISTS
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NR_HISTS);
+	__type(key, __u32);
+	__type(value, struct hist_cpu);
+} hists SEC(".maps");
+
 static __always_inline void hist__record(__u32 which, __u64 v)
 {
 	struct hist_cpu *h = bpf_map_lookup_elem(&hists, &which);
@@ -75,6 +76,7 @@ static __always_inline void hist__record(__u32 which, __u64 v)
 			break;
 	}
 }
+#endif
 
 static __always_inline void rec__init(struct rec_hdr *hdr, __u16 type, __u16 len, __u64 t_ns)
 {

@@ -20,9 +20,12 @@
 #define HINT_MAX_SNAP_ZONES	8	/* populated zones in one record */
 #define HINT_COMM_LEN		16
 
-/* Bytes of the two ring buffers; powers of two. */
+#define HINT_SAMPLE_ZONES	64	/* populated zones in one sample */
+
+/* Bytes of the ring buffers; powers of two. */
 #define HINT_EVENTS_BYTES	(256 * 1024)
 #define ALLOC_EVENTS_BYTES	(4 * 1024 * 1024)
+#define SAMPLES_BYTES		(256 * 1024)
 
 /* Failed allocations beyond this in one second are counted and not recorded. */
 #define ALLOC_FAIL_PER_S	5000
@@ -48,6 +51,8 @@ enum hint_probe {
 	PROBE_COMPACTION_STALL,
 	PROBE_KSWAPD_WAKE,
 	PROBE_OOM_KILL,
+	/* sample */
+	PROBE_SAMPLE,
 	NR_PROBES,
 };
 
@@ -130,6 +135,7 @@ enum rec_type {
 	REC_DIRECT_RECLAIM,
 	REC_COMPACTION_STALL,
 	REC_KSWAPD_WAKE,
+	REC_SAMPLE,
 };
 
 struct rec_hdr {
@@ -226,9 +232,41 @@ struct oom_kill_rec {
 	struct shortage s;
 };
 
+/* Events that the kernel has counted since boot; names as in /proc/vmstat. */
+enum sample_count {
+	COUNT_PSWPIN,
+	COUNT_PSWPOUT,
+	COUNT_ZSWPIN,
+	COUNT_ZSWPOUT,
+	COUNT_OOM_KILL,
+	COUNT_COMPACT_STALL,
+	COUNT_PGFAULT,
+	COUNT_PGMAJFAULT,
+	COUNT_ALLOCSTALL,	/* of all zones */
+	NR_SAMPLE_COUNTS,
+};
+
+struct zone_sample {
+	__u32 node;
+	__u32 zone;
+	__u64 free_pages;
+	struct zone_state st;
+};
+
+/* The whole guest at one instant; nr_zones entries of zones[] are valid and sent. */
+struct sample_rec {
+	struct rec_hdr hdr;		/* of nobody: no CPU, no task */
+	__u32 nr_zones;
+	__u32 nr_torn;			/* zones whose state changed while it was read, again and again */
+	__u64 counts[NR_SAMPLE_COUNTS];
+	struct zone_sample zones[HINT_SAMPLE_ZONES];
+};
+
 /* Records that end in a struct shortage are sent only as far as their zones reach. */
 #define SHORTAGE_REC_LEN(type, nr) \
 	(sizeof(type) - (HINT_MAX_SNAP_ZONES - (nr)) * sizeof(struct zone_snap))
+#define SAMPLE_REC_LEN(nr) \
+	(sizeof(struct sample_rec) - (HINT_SAMPLE_ZONES - (nr)) * sizeof(struct zone_sample))
 
 _Static_assert(sizeof(struct rec_hdr) == 40, "layout");
 _Static_assert(sizeof(struct batch_rec) == 40 + 56, "layout");
@@ -238,5 +276,6 @@ _Static_assert(sizeof(struct shortage) == 40 + 8 * 132, "layout");
 _Static_assert(sizeof(struct shortage_rec) == 40 + 24 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct oom_kill_rec) == 40 + 40 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct zone_state) == 80 + 48, "layout");
+_Static_assert(SAMPLE_REC_LEN(1) == 40 + 8 + 9 * 8 + 16 + sizeof(struct zone_state), "layout");
 
 #endif

@@ -7,15 +7,7 @@
 #ifndef HINT_SHORTAGE_BPF_H
 #define HINT_SHORTAGE_BPF_H
 
-#include "hint_zone.bpf.h"
-
-/*
- * Data symbols of the kernel: resolved through kallsyms, so they need
- * CONFIG_KALLSYMS_ALL. node_data exists with NUMA, contig_page_data without.
- */
-extern const void node_data __ksym __weak;
-extern const void node_states __ksym __weak;
-extern const void contig_page_data __ksym __weak;
+#include "hint_walk.bpf.h"
 
 /* The low four gfp bits have not moved since 2.6. */
 #define GFP_DMA_BIT	0x1
@@ -39,26 +31,6 @@ static __always_inline __u8 gfp__highest_zoneidx(__u32 gfp)
 struct zone___free_highatomic {
 	unsigned long nr_free_highatomic;
 } __attribute__((preserve_access_index));
-
-static __always_inline __u64 read_u64(const void *at)
-{
-	__u64 v = 0;
-
-	bpf_probe_read_kernel(&v, sizeof(v), at);
-	return v;
-}
-
-/*
- * A counter that is briefly negative, because its per-CPU parts are folded
- * late, counts as 0. (Without a branch: each would double what the verifier
- * has to walk.)
- */
-static __always_inline __u32 pages_u32(__s64 v)
-{
-	return v & ~(v >> 63);
-}
-
-#define zone__field(zone, field) ((void *)__builtin_preserve_access_index(&(zone)->field))
 
 struct zone_snap_held {
 	struct zone_snap *snap;
@@ -92,8 +64,7 @@ static __noinline int zone_snap__fill(struct zone_snap *snap, struct zone *zone,
 	__builtin_memset(snap, 0, sizeof(*snap));
 	snap->node = node;
 	snap->zone = index;
-	snap->free_pages = pages_u32(read_u64(zone__field(zone, vm_stat) +
-		bpf_core_enum_value(enum zone_stat_item, NR_FREE_PAGES) * sizeof(long)));
+	snap->free_pages = zone__free_pages(zone);
 	snap->min_pages = read_u64(marks);
 	snap->low_pages = read_u64(marks + wmark);
 	snap->high_pages = read_u64(marks + 2 * wmark);
@@ -117,40 +88,21 @@ static __noinline int zone_snap__fill(struct zone_snap *snap, struct zone *zone,
 	return 0;
 }
 
-struct zone_walk {
+struct shortage_walk {
+	struct zone_walk at;
 	struct shortage *s;
-	__u64 nodes;		/* this one and those after it, a bit each */
-	__u32 node;
-	__u32 zone;
 };
 
-static long zone_walk__step(__u32 i, struct zone_walk *w)
+static long shortage_walk__step(__u32 i, struct shortage_walk *w)
 {
-	__u64 size = bpf_core_type_size(struct zone);
-	__u32 node = w->node, index = w->zone, nr;
-	struct pglist_data *pgdat = NULL;
-	bool wanted = w->nodes & 1;
+	__u32 node = w->at.node, index = w->at.zone, nr;
 	struct shortage *s = w->s;
 	struct zone *zone;
 
-	if (!w->nodes)
+	if (zone_walk__ended(&w->at))
 		return 1;
-	w->zone++;
-	if (!wanted || w->zone >= bpf_core_enum_value(enum zone_type, __MAX_NR_ZONES)) {
-		w->nodes >>= 1;
-		w->node++;
-		w->zone = 0;
-	}
-	if (!wanted)
-		return 0;
-	if (&node_data)
-		pgdat = (void *)read_u64((void *)&node_data + node * sizeof(void *));
-	else
-		pgdat = (void *)&contig_page_data;
-	if (!pgdat)
-		return 0;
-	zone = (void *)pgdat + bpf_core_field_offset(struct pglist_data, node_zones) + index * size;
-	if (!BPF_CORE_READ(zone, present_pages))
+	zone = zone_walk__next(&w->at);
+	if (!zone)
 		return 0;
 	nr = s->nr_zones;
 	if (nr >= HINT_MAX_SNAP_ZONES) {
@@ -169,7 +121,7 @@ static long zone_walk__step(__u32 i, struct zone_walk *w)
 __noinline int shortage__fill(struct shortage *s, __u32 gfp, __u32 order, __u32 highest_zoneidx)
 {
 	struct hint_totals *totals = hint_totals__get();
-	struct zone_walk w = { .s = s, .nodes = 1 };
+	struct shortage_walk w = { .s = s };
 	__u64 start;
 
 	if (!s)
@@ -187,14 +139,10 @@ __noinline int shortage__fill(struct shortage *s, __u32 gfp, __u32 order, __u32 
 		if (start)
 			s->batch_age_ns = bpf_ktime_get_ns() - start;
 	}
-	if (!&node_data && !&contig_page_data) {
+	if (zone_walk__begin(&w.at))
+		bpf_loop(ZONE_WALK_STEPS, shortage_walk__step, &w, 0);
+	else
 		s->zones_missing = 1;
-		return 0;
-	}
-	if (&node_data && &node_states)
-		w.nodes = read_u64((void *)&node_states + bpf_core_type_size(nodemask_t) *
-				   bpf_core_enum_value(enum node_states, N_MEMORY));
-	bpf_loop(HINT_NR_NODES * HINT_NR_ZONES, zone_walk__step, &w, 0);
 	return 0;
 }
 

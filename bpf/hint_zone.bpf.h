@@ -23,6 +23,21 @@ struct {
 	__type(value, struct hint_totals);
 } hint_totals SEC(".maps");
 
+struct zone___numa {
+	int node;
+} __attribute__((preserve_access_index));
+
+/*
+ * Not by way of its pgdat: with many nodes, as distributions build for, the
+ * node_id there lies farther away than a load can say.
+ */
+static __always_inline __u32 zone__node(struct zone *zone)
+{
+	struct zone___numa *numa = (void *)zone;
+
+	return bpf_core_field_exists(numa->node) ? numa->node : 0;
+}
+
 /* Index of a zone in its node: its distance from the node's first zone. */
 static __always_inline __u32 zone__index(struct zone *zone, struct pglist_data *pgdat)
 {

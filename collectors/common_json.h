@@ -16,7 +16,8 @@
  *	jw__obj_end(&w);
  *	err = jw__line(&w, 3);
  *
- * key is NULL for the outermost value and inside an array.  Errors stick and
+ * key is NULL for the outermost value and inside an array; it is a name of the
+ * program's own and written as it is, without escapes.  Errors stick and
  * come out of jw__finish() or jw__line(): -ENOSPC when the line did not fit
  * (newline included), -EINVAL when begin and end do not match.
  */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "trace_events.h"
+#include "trace_sample.h"
 
 #define MIB_PAGES	256.0	/* 4 KiB pages */
 
@@ -30,6 +31,7 @@ static int kind_probe(__u16 type)
 	case REC_DIRECT_RECLAIM:	return PROBE_DIRECT_RECLAIM;
 	case REC_COMPACTION_STALL:	return PROBE_COMPACTION_STALL;
 	case REC_KSWAPD_WAKE:		return PROBE_KSWAPD_WAKE;
+	case REC_SAMPLE:		return PROBE_SAMPLE;
 	}
 	return -EBADMSG;
 }
@@ -39,6 +41,7 @@ int rec__check(const void *data, size_t size)
 	const struct rec_hdr *hdr = data;
 	const struct oom_kill_rec *oom = data;
 	const struct shortage_rec *short_rec = data;
+	const struct sample_rec *sample = data;
 	size_t want;
 
 	if (size < sizeof(*hdr) || hdr->len > size || hdr->len < sizeof(*hdr))
@@ -54,6 +57,11 @@ int rec__check(const void *data, size_t size)
 		if (hdr->len < SHORTAGE_REC_LEN(*oom, 0) || oom->s.nr_zones > HINT_MAX_SNAP_ZONES)
 			return -EBADMSG;
 		want = SHORTAGE_REC_LEN(*oom, oom->s.nr_zones);
+		break;
+	case REC_SAMPLE:
+		if (hdr->len < SAMPLE_REC_LEN(0) || sample->nr_zones > HINT_SAMPLE_ZONES)
+			return -EBADMSG;
+		want = SAMPLE_REC_LEN(sample->nr_zones);
 		break;
 	default:
 		if (!kind_name(hdr->type) || hdr->len < SHORTAGE_REC_LEN(*short_rec, 0) ||
@@ -135,7 +143,8 @@ static const char *constraint_name(__u8 c)
 	return c < sizeof(names) / sizeof(names[0]) ? names[c] : "unknown";
 }
 
-static int put_json(struct out *out, const struct rec_hdr *hdr)
+/* Bytes kept, or -errno. */
+static long put_event(struct out *out, const struct rec_hdr *hdr)
 {
 	const struct batch_rec *batch = (const void *)hdr;
 	const struct exchange_violation_rec *ev = (const void *)hdr;
@@ -196,7 +205,7 @@ static int put_json(struct out *out, const struct rec_hdr *hdr)
 	default:
 		put_shortage(w, &sr->s);
 	}
-	return out__end(out);
+	return out__keep(out);
 }
 
 /* ---- for people ---- */
@@ -254,6 +263,30 @@ static void print_human(const struct rec_hdr *hdr)
 	putchar('\n');
 }
 
+void events__flush(struct events *e)
+{
+	int err = out__flush(e->out);
+
+	for (int p = 0; p < NR_PROBES; p++) {
+		if (err)
+			e->nr_unwritten[p] += e->nr_kept[p];
+		e->nr_kept[p] = 0;
+	}
+}
+
+static void keep_line(struct events *e, const struct rec_hdr *hdr, int probe)
+{
+	long len = probe == PROBE_SAMPLE ? sample__put(e->out, (const void *)hdr) :
+					   put_event(e->out, hdr);
+
+	if (len < 0)
+		e->nr_unwritten[probe]++;
+	else
+		e->nr_kept[probe]++;
+	if (len >= OUT_KEEP_BYTES)
+		events__flush(e);
+}
+
 int events__handle(void *ctx, void *data, size_t size)
 {
 	struct events *e = ctx;
@@ -263,10 +296,11 @@ int events__handle(void *ctx, void *data, size_t size)
 		e->nr_bad++;
 		return 0;
 	}
-	e->nr[probe]++;
-	if (out__wants_json(e->out) && put_json(e->out, data))
-		e->nr_unwritten[probe]++;
-	if (e->out->human)
+	if (probe == PROBE_SAMPLE)
+		e->nr_torn += ((const struct sample_rec *)data)->nr_torn;
+	if (out__wants_json(e->out))
+		keep_line(e, data, probe);
+	if (e->out->human && probe != PROBE_SAMPLE)
 		print_human(data);
 	return 0;
 }

@@ -3,8 +3,10 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/perf_event.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "trace_load.h"
@@ -33,7 +35,8 @@ static bool take_map(struct loaded *l, enum trace_object o, const char *name, in
 		slot = &lo->probe_stats_fd;
 	else if (!strcmp(name, "hists"))
 		slot = &lo->hists_fd;
-	else if (!strcmp(name, "hint_events") || !strcmp(name, "alloc_events"))
+	else if (!strcmp(name, "hint_events") || !strcmp(name, "alloc_events") ||
+		 !strcmp(name, "samples"))
 		slot = &lo->events_fd;
 	else if (o == OBJ_HINT && !strcmp(name, "zone_state"))
 		slot = &l->zone_state_fd;
@@ -45,7 +48,7 @@ static bool take_map(struct loaded *l, enum trace_object o, const char *name, in
 	return true;
 }
 
-/* The shared maps belong to hint; allocfail reads the same. */
+/* The shared maps belong to hint; allocfail and sample read the same. */
 static int share_state(struct loaded *l, struct bpf_object *obj)
 {
 	static const char *const names[] = { "zone_state", "hint_totals" };
@@ -134,11 +137,36 @@ int loaded__load(struct loaded *l, const char *dir)
 	return 0;
 }
 
+/* One CPU's timer: it reads what all of them have counted. NULL and errno. */
+static struct bpf_link *attach_timer(const struct bpf_program *prog, __u64 period_ns)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.sample_period = period_ns,
+		.disabled = 1,
+	};
+	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	struct bpf_link *link;
+	int err;
+
+	if (fd < 0)
+		return NULL;
+	link = bpf_program__attach_perf_event(prog, fd);
+	if (link)
+		return link;
+	err = errno;
+	close(fd);
+	errno = err;
+	return NULL;
+}
+
 /*
  * In the order of the table: of a pair on one hook the begin comes first, and
  * ends without a begin are ignored by the programs.
  */
-int loaded__attach(struct loaded *l)
+int loaded__attach(struct loaded *l, __u64 sample_ns)
 {
 	unsigned int nr = 0;
 
@@ -148,10 +176,14 @@ int loaded__attach(struct loaded *l)
 
 		if (probe->state == STATE_ADOPTED)
 			nr++;
-		if (probe->state != STATE_WANTED || !l->object[probe->object].obj)
+		if (probe->state != STATE_WANTED || !l->object[probe->object].obj ||
+		    (probe->object == OBJ_SAMPLE && !sample_ns))
 			continue;
 		prog = bpf_object__find_program_by_name(l->object[probe->object].obj, probe->name);
-		l->link[i] = prog ? bpf_program__attach(prog) : NULL;
+		if (probe->object == OBJ_SAMPLE)
+			l->link[i] = prog ? attach_timer(prog, sample_ns) : NULL;
+		else
+			l->link[i] = prog ? bpf_program__attach(prog) : NULL;
 		if (!l->link[i]) {
 			int err = -errno;
 
@@ -162,12 +194,31 @@ int loaded__attach(struct loaded *l)
 			continue;
 		}
 		probe->state = probe->fallback ? STATE_FELL_BACK : STATE_ATTACHED;
-		nr++;
+		nr += probe->object != OBJ_SAMPLE;
 	}
 	if (nr)
 		return 0;
 	fprintf(stderr, "hinttrace: nothing could be attached; --list-probes shows why\n");
 	return -ENOENT;
+}
+
+bool loaded__samples(const struct loaded *l)
+{
+	for (unsigned int i = 0; i < nr_trace_probes; i++) {
+		if (trace_probes[i].object == OBJ_SAMPLE && l->link[i])
+			return true;
+	}
+	return false;
+}
+
+void loaded__stop_samples(struct loaded *l)
+{
+	for (unsigned int i = 0; i < nr_trace_probes; i++) {
+		if (trace_probes[i].object != OBJ_SAMPLE)
+			continue;
+		bpf_link__destroy(l->link[i]);
+		l->link[i] = NULL;
+	}
 }
 
 void loaded__detach(struct loaded *l)
@@ -305,6 +356,8 @@ int loaded__adopt(struct loaded *l, const char *dir)
 		char path[PATH_MAX];
 		int fd, prog_fd = -1;
 
+		if (probe->object == OBJ_SAMPLE)
+			continue;
 		if (snprintf(path, sizeof(path), "%s/%s", dir, probe->name) >= (int)sizeof(path))
 			return -ENAMETOOLONG;
 		fd = bpf_obj_get(path);

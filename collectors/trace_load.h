@@ -6,9 +6,10 @@
 
 #include "trace_probes.h"
 
-/* The three BPF objects in the kernel: loaded by us, or adopted from where they are pinned. */
+/* The BPF objects in the kernel: loaded by us, or adopted from where they are pinned. */
 
-#define MAX_PINNED	NR_OBJECTS
+/* Samples are always our own: a pin does not say how often they are wanted. */
+#define MAX_PINNED	(NR_OBJECTS - 1)
 
 struct loaded_object {
 	struct bpf_object *obj;		/* NULL when adopted */
@@ -41,8 +42,17 @@ int loaded__adopt(struct loaded *l, const char *dir);
 /* Opens and loads the objects not adopted. probes__check() comes first. 0 or -errno, said. */
 int loaded__load(struct loaded *l, const char *dir);
 
-/* Attaches what was loaded. 0 when at least one program is attached; -errno, said on stderr. */
-int loaded__attach(struct loaded *l);
+/*
+ * Attaches what was loaded; samples are taken every sample_ns, or not at all
+ * when it is 0. 0 when at least one probe is attached; -errno, said on stderr.
+ */
+int loaded__attach(struct loaded *l, __u64 sample_ns);
+
+/* Are samples taken in the kernel? */
+bool loaded__samples(const struct loaded *l);
+
+/* No more samples. */
+void loaded__stop_samples(struct loaded *l);
 
 /* Detaches what we attached; the maps stay. */
 void loaded__detach(struct loaded *l);

@@ -6,9 +6,11 @@
  * It runs in the guest that runs out of memory: everything it needs is
  * allocated and locked before it says that it is ready.
  */
+#define _GNU_SOURCE	/* ppoll() */
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,21 +24,25 @@
 #include "trace_load.h"
 #include "trace_opts.h"
 #include "trace_out.h"
-#include "trace_sample.h"
+#include "trace_proc.h"
 #include "trace_totals.h"
 
 #define EXIT_LOST	1
 #define EXIT_USAGE	2
 #define EXIT_INFRA	69
 
+/* Samples wait in their ring for so long at most, or until it is half full. */
+#define TAKE_NS		NSEC_PER_SEC
+
 struct tracer {
 	struct opts opts;
 	struct loaded loaded;
 	struct out out;
 	struct events events;
-	struct sampler sampler;
+	struct proc_sampler sampler;
 	struct totals totals;
 	struct ring_buffer *ring;
+	sigset_t waiting_mask;	/* of signals while we wait */
 };
 
 static volatile sig_atomic_t stopping;
@@ -48,10 +54,18 @@ static void on_signal(int sig)
 	stopping = 1;
 }
 
-static void catch_signals(void)
+/* They are let in only while we wait: one that comes before ends the wait at once. */
+static void catch_signals(sigset_t *waiting_mask)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
+	sigset_t ends;
 
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigprocmask(SIG_BLOCK, &ends, waiting_mask);
+	sigdelset(waiting_mask, SIGINT);
+	sigdelset(waiting_mask, SIGTERM);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	/* A reader that has gone shows as EPIPE. */
@@ -123,7 +137,7 @@ static int prepare(struct tracer *t)
 		return err;
 	err = make_ring(t);
 	if (!err)
-		err = sampler__init(&t->sampler);
+		err = proc_sampler__init(&t->sampler);
 	if (!err)
 		err = totals__init(&t->totals);
 	if (err)
@@ -135,9 +149,10 @@ static int prepare(struct tracer *t)
 
 static int attach(struct tracer *t)
 {
-	int err = loaded__attach(&t->loaded);
+	const struct opts *o = &t->opts;
+	int err = loaded__attach(&t->loaded, out__wants_json(&t->out) ? o->interval_ns : 0);
 
-	return !err && t->opts.strict ? check_strict() : err;
+	return !err && o->strict ? check_strict() : err;
 }
 
 static void log_probes(struct tracer *t)
@@ -167,32 +182,53 @@ static int say_ready(const char *path)
 	return -EIO;
 }
 
+static void take_records(struct tracer *t)
+{
+	if (t->ring)
+		ring_buffer__consume(t->ring);
+	events__flush(&t->events);
+}
+
+/*
+ * Until something comes in, a signal, or wait_ns are over (~0: for ever). A
+ * record of the kernel's own samples does not wake us: all that is there is
+ * taken each time.
+ */
+static void wait_and_take(struct tracer *t, __u64 wait_ns)
+{
+	struct pollfd events = {
+		.fd = t->ring ? ring_buffer__epoll_fd(t->ring) : -1,
+		.events = POLLIN,
+	};
+	struct timespec ts = time__to_timespec(wait_ns);
+
+	ppoll(&events, 1, wait_ns == ~0ULL ? NULL : &ts, &t->waiting_mask);
+	take_records(t);
+}
+
 static void run(struct tracer *t)
 {
-	__u64 start = time__now_ns(), next = start, now;
-	__u64 end = t->opts.duration_ns ? start + t->opts.duration_ns : ~0ULL;
+	__u64 now = time__now_ns(), next = ~0ULL, step;
+	__u64 end = t->opts.duration_ns ? now + t->opts.duration_ns : ~0ULL;
+	bool by_proc = !loaded__samples(&t->loaded);
 
-	while (!stopping) {
+	step = t->opts.interval_ns;
+	if (!by_proc && step < TAKE_NS)
+		step = TAKE_NS;
+	proc_sampler__put(&t->sampler, &t->loaded, &t->out);
+	if (out__wants_json(&t->out))
+		next = now + step;
+	while (!stopping && now < end) {
+		__u64 until = next < end ? next : end;
+
+		wait_and_take(t, until == ~0ULL ? until : until - now);
 		now = time__now_ns();
-		if (now >= end)
-			break;
-		if (now >= next) {
-			sampler__put(&t->sampler, &t->loaded, &t->out);
-			/* On the grid of the start; what was missed is left out. */
-			next += ((now - next) / t->opts.interval_ns + 1) * t->opts.interval_ns;
-		}
-		if (next < end)
-			now = next - now;
-		else
-			now = end - now;
-		/* A signal between the test above and the wait is seen after 200 ms at most. */
-		if (now > 200 * NSEC_PER_MSEC)
-			now = 200 * NSEC_PER_MSEC;
-		now = (now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
-		if (t->ring)
-			ring_buffer__poll(t->ring, (int)now);
-		else
-			usleep((useconds_t)now * 1000);
+		if (now < next)
+			continue;
+		if (by_proc)
+			proc_sampler__put(&t->sampler, &t->loaded, &t->out);
+		/* On the grid of the start; what was missed is left out. */
+		next += ((now - next) / step + 1) * step;
 	}
 }
 
@@ -202,18 +238,21 @@ static void run(struct tracer *t)
  */
 static int finish(struct tracer *t)
 {
+	__u64 nr_torn;
 	int err;
 
-	sampler__put(&t->sampler, &t->loaded, &t->out);
+	loaded__stop_samples(&t->loaded);
+	take_records(t);
+	proc_sampler__put(&t->sampler, &t->loaded, &t->out);
 	loaded__detach(&t->loaded);
-	if (t->ring)
-		ring_buffer__consume(t->ring);
+	take_records(t);
 	err = totals__put_hists(&t->totals, &t->loaded, &t->out);
 	if (totals__put_losses(&t->totals, &t->loaded, &t->events, &t->out))
 		err = -EIO;
-	if (t->sampler.nr_torn)
+	nr_torn = t->sampler.nr_torn + t->events.nr_torn;
+	if (nr_torn)
 		out__log(&t->out, "%llu zone states changed faster than they could be read",
-			 t->sampler.nr_torn);
+			 nr_torn);
 	if (t->totals.nr_lost)
 		fprintf(stderr, "hinttrace: %llu events were lost\n", t->totals.nr_lost);
 	return err || t->out.nr_failed ? EXIT_LOST : 0;
@@ -245,7 +284,7 @@ static int trace(struct tracer *t)
 		unlink(o->ready);
 out:
 	ring_buffer__free(t->ring);
-	sampler__free(&t->sampler);
+	proc_sampler__free(&t->sampler);
 	totals__free(&t->totals);
 	loaded__free(&t->loaded);
 	out__close(&t->out);
@@ -275,6 +314,6 @@ int main(int argc, char **argv)
 		probes__print(stdout);
 		return 0;
 	}
-	catch_signals();
+	catch_signals(&t.waiting_mask);
 	return trace(&t);
 }

@@ -9,7 +9,10 @@
 #include "common_time.h"
 #include "trace_out.h"
 
-static char line_buf[JW_LINE_MAX];
+/* Kept lines, less than OUT_KEEP_BYTES of them, and the one that is being made. */
+static char lines[OUT_KEEP_BYTES + JW_LINE_MAX];
+static size_t kept_bytes;
+static __u64 nr_kept;
 static struct jw line;
 
 int out__open(struct out *o, const char *path, bool json, bool human)
@@ -45,35 +48,57 @@ bool out__wants_json(const struct out *o)
 
 struct jw *out__begin(const char *type, __u64 t_ns)
 {
-	jw__init(&line, line_buf, sizeof(line_buf));
+	jw__init(&line, lines + kept_bytes, JW_LINE_MAX);
 	jw__obj_begin(&line, NULL);
 	jw__str(&line, "type", type);
 	jw__u64(&line, "t_ns", t_ns);
 	return &line;
 }
 
-int out__end(struct out *o)
+static int lost(struct out *o, __u64 nr_lines, int err)
 {
-	long len;
-	int err = 0;
-
-	jw__obj_end(&line);
-	len = jw__finish(&line);
-	if (len < 0)
-		err = (int)len;
-	if (!err && o->stream_fd >= 0)
-		err = jw__write_all(o->stream_fd, line_buf, (size_t)len);
-	if (!err && o->json)
-		err = jw__write_all(STDOUT_FILENO, line_buf, (size_t)len);
-	if (!err)
-		return 0;
-	o->nr_failed++;
+	o->nr_failed += nr_lines;
 	if (!o->err) {
 		o->err = err;
 		fprintf(stderr, "hinttrace: cannot write a line: %s; lines are being lost, and counted\n",
 			strerror(-err));
 	}
 	return err;
+}
+
+long out__keep(struct out *o)
+{
+	long len;
+
+	jw__obj_end(&line);
+	len = jw__finish(&line);
+	if (len < 0)
+		return lost(o, 1, (int)len);
+	kept_bytes += (size_t)len;
+	nr_kept++;
+	return (long)kept_bytes;
+}
+
+int out__flush(struct out *o)
+{
+	size_t len = kept_bytes;
+	__u64 nr = nr_kept;
+	int err = 0;
+
+	kept_bytes = 0;
+	nr_kept = 0;
+	if (o->stream_fd >= 0)
+		err = jw__write_all(o->stream_fd, lines, len);
+	if (!err && o->json)
+		err = jw__write_all(STDOUT_FILENO, lines, len);
+	return err ? lost(o, nr, err) : 0;
+}
+
+int out__end(struct out *o)
+{
+	long len = out__keep(o);
+
+	return len < 0 ? (int)len : out__flush(o);
 }
 
 void out__log(struct out *o, const char *fmt, ...)

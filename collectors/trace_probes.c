@@ -7,7 +7,7 @@
 
 #include "trace_probes.h"
 
-const char *const trace_object_names[NR_OBJECTS] = { "hint", "swap", "allocfail" };
+const char *const trace_object_names[NR_OBJECTS] = { "hint", "swap", "allocfail", "sample" };
 
 const char *const hint_probe_names[NR_PROBES] = {
 	[PROBE_ISOLATE] = "isolate",
@@ -25,6 +25,7 @@ const char *const hint_probe_names[NR_PROBES] = {
 	[PROBE_COMPACTION_STALL] = "compaction_stall",
 	[PROBE_KSWAPD_WAKE] = "kswapd_wake",
 	[PROBE_OOM_KILL] = "oom_kill",
+	[PROBE_SAMPLE] = "sample",
 };
 
 const char *const hint_drop_names[NR_DROPS] = {
@@ -93,6 +94,8 @@ struct probe trace_probes[] = {
 	FN("af_oom_end", OBJ_ALLOCFAIL, "fexit", "out_of_memory", 1, PROBE_OOM_KILL),
 	FN("af_oom_kill", OBJ_ALLOCFAIL, "fentry", "oom_kill_process", 1, PROBE_OOM_KILL),
 	TP("af_victim", OBJ_ALLOCFAIL, "mark_victim", 1, PROBE_OOM_KILL),
+
+	FN("sample_guest", OBJ_SAMPLE, "perf_event", "cpu-clock", 0, PROBE_SAMPLE),
 };
 
 const unsigned int nr_trace_probes = sizeof(trace_probes) / sizeof(trace_probes[0]);
@@ -109,6 +112,12 @@ struct probe *probe__find(const char *name)
 static bool is_tracepoint(const struct probe *probe)
 {
 	return !strcmp(probe->kind, "tp_btf") || !strcmp(probe->kind, "raw_tp");
+}
+
+/* The timer of the samples is no place in the kernel. */
+static bool is_timer(const struct probe *probe)
+{
+	return !strcmp(probe->kind, "perf_event");
 }
 
 /* The prototype of a function, or of the callbacks of a tracepoint, or NULL. */
@@ -136,6 +145,17 @@ static bool returns_bool(const struct btf *btf, const struct btf_type *proto)
 	const struct btf_type *t = id < 0 ? NULL : btf__type_by_id(btf, id);
 
 	return t && btf_is_int(t) && t->size == 1;
+}
+
+/* Without these counters /proc/vmstat, the stand-in, has none of them either. */
+static void check_timer(struct probe *probe, const struct btf *vmlinux)
+{
+	if (btf__find_by_name_kind(vmlinux, "vm_event_states", BTF_KIND_VAR) >= 0) {
+		probe->state = STATE_WANTED;
+		return;
+	}
+	probe->state = STATE_MISSING;
+	probe->why = "no vm_event_states in BTF; /proc is read instead";
 }
 
 static void check_btf(struct probe *probe, const struct btf *vmlinux)
@@ -172,6 +192,16 @@ out:
 	btf__free(module);
 }
 
+/* The functions probes attach to; and where the sample finds the zones, with and without NUMA. */
+static bool needs_symbol(const struct probe *probe, char type, const char *name)
+{
+	if (is_tracepoint(probe))
+		return false;
+	if (is_timer(probe))
+		return !strcmp(name, "node_data") || !strcmp(name, "contig_page_data");
+	return (type == 't' || type == 'T') && !strcmp(name, probe->hook);
+}
+
 /* Functions that are in BTF and yet have no symbol of their plain name cannot be attached to. */
 static int check_kallsyms(void)
 {
@@ -187,13 +217,10 @@ static int check_kallsyms(void)
 	while (getline(&line, &size, f) > 0) {
 		char name[128], type;
 
-		if (sscanf(line, "%*x %c %127s", &type, name) != 2 || (type != 't' && type != 'T'))
+		if (sscanf(line, "%*x %c %127s", &type, name) != 2)
 			continue;
-		for (unsigned int i = 0; i < nr_trace_probes; i++) {
-			if (!is_tracepoint(&trace_probes[i]) &&
-			    !strcmp(trace_probes[i].hook, name))
-				found[i] = true;
-		}
+		for (unsigned int i = 0; i < nr_trace_probes; i++)
+			found[i] |= needs_symbol(&trace_probes[i], type, name);
 	}
 	free(line);
 	fclose(f);
@@ -202,7 +229,9 @@ static int check_kallsyms(void)
 
 		if (probe->state == STATE_WANTED && !is_tracepoint(probe) && !found[i]) {
 			probe->state = STATE_MISSING;
-			probe->why = "inlined or cloned by the compiler";
+			probe->why = is_timer(probe) ?
+				"no CONFIG_KALLSYMS_ALL to find the zones; /proc is read instead" :
+				"inlined or cloned by the compiler";
 		}
 	}
 	return 0;
@@ -240,8 +269,12 @@ int probes__check(void)
 			strerror(-err));
 		return err;
 	}
-	for (unsigned int i = 0; i < nr_trace_probes; i++)
-		check_btf(&trace_probes[i], vmlinux);
+	for (unsigned int i = 0; i < nr_trace_probes; i++) {
+		if (is_timer(&trace_probes[i]))
+			check_timer(&trace_probes[i], vmlinux);
+		else
+			check_btf(&trace_probes[i], vmlinux);
+	}
 	btf__free(vmlinux);
 	err = check_kallsyms();
 	if (err) {

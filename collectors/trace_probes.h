@@ -9,7 +9,7 @@
 
 /* The BPF programs, where they attach, and whether this kernel has the place. */
 
-enum trace_object { OBJ_HINT, OBJ_SWAP, OBJ_ALLOCFAIL, NR_OBJECTS };
+enum trace_object { OBJ_HINT, OBJ_SWAP, OBJ_ALLOCFAIL, OBJ_SAMPLE, NR_OBJECTS };
 
 enum probe_state {
 	STATE_WANTED,		/* the hook is there */
@@ -27,7 +27,7 @@ struct probe {
 	/* fixed */
 	const char *name;	/* of the BPF program */
 	enum trace_object object;
-	const char *kind;	/* tp_btf, raw_tp, fentry, fexit */
+	const char *kind;	/* tp_btf, raw_tp, fentry, fexit, perf_event */
 	const char *hook;
 	unsigned int nr_args;	/* that the program relies on */
 	const char *module;	/* that may hold the hook, or NULL */

@@ -2,23 +2,16 @@
 #ifndef TRACE_SAMPLE_H
 #define TRACE_SAMPLE_H
 
-#include "trace_load.h"
+#include "../bpf/hint_rec.h"
 #include "trace_out.h"
 
-/* The periodic guest sample: zones, what hinting holds, exposure, and vmstat. */
-struct sampler {
-	int zoneinfo_fd;
-	int vmstat_fd;
-	char *text;		/* one of the two files at a time */
-	__u64 nr_torn;		/* zone states that kept changing while they were read */
-	bool complained;
-};
+/* The sample of the guest: zones, what hinting holds, exposure, and counters. */
 
-int sampler__init(struct sampler *s);	/* 0 or -errno, said on stderr */
-void sampler__free(struct sampler *s);
+/* Their names in /proc/vmstat and in the line. */
+extern const char *const sample_count_names[NR_SAMPLE_COUNTS];
 
-/* One sample line. 0 or -errno, said on stderr the first time. */
-int sampler__put(struct sampler *s, const struct loaded *l, struct out *out);
+/* Makes the line, which is kept. Bytes kept, or -errno, said. */
+long sample__put(struct out *out, const struct sample_rec *rec);
 
 /* The integrals of a zone at t_ns, which may be later than its last change. */
 __u64 zone_state__held_at(const struct zone_state *st, __u64 t_ns);

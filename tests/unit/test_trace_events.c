@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* SOURCES: collectors/trace_events.c collectors/trace_out.c collectors/common_json.c collectors/common_hist.c */
+/* SOURCES: collectors/trace_events.c collectors/trace_sample.c collectors/trace_out.c collectors/common_json.c collectors/common_hist.c */
 /* LIBS: -lm */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +36,7 @@ static void test_check(void)
 {
 	struct shortage_rec sr = { .hdr.type = REC_ALLOC_FAIL };
 	struct oom_kill_rec oom = { .hdr.type = REC_OOM_KILL };
+	static struct sample_rec sample = { .hdr.type = REC_SAMPLE };
 	struct batch_rec batch = { .hdr.type = REC_BATCH, .hdr.len = sizeof(batch) };
 
 	is_s64(rec__check(&batch, sizeof(batch)), PROBE_BATCH, "a batch");
@@ -60,9 +61,17 @@ static void test_check(void)
 	is_s64(rec__check(&oom, sizeof(oom)), PROBE_OOM_KILL, "a kill with every zone");
 	oom.hdr.len = offsetof(struct oom_kill_rec, s);
 	is_s64(rec__check(&oom, oom.hdr.len), -EBADMSG, "a kill that ends before its zones");
+
+	sample.nr_zones = HINT_SAMPLE_ZONES;
+	sample.hdr.len = sizeof(sample);
+	is_s64(rec__check(&sample, sizeof(sample)), PROBE_SAMPLE, "a sample of every zone");
+	sample.nr_zones++;
+	is_s64(rec__check(&sample, sizeof(sample)), -EBADMSG, "of more than there can be");
+	sample.hdr.len = SAMPLE_REC_LEN(0) - 8;
+	is_s64(rec__check(&sample, sample.hdr.len), -EBADMSG, "a sample that ends in its counts");
 }
 
-static struct shortage_rec *sample_rec(void)
+static struct shortage_rec *stall_rec(void)
 {
 	static struct shortage_rec r = {
 		.hdr = { .type = REC_DIRECT_RECLAIM, .cpu = 1, .t_ns = 5, .tgid = 7, .tid = 8,
@@ -96,27 +105,38 @@ static const char want[] =
 static void test_line(void)
 {
 	char path[] = "/tmp/trace_events.XXXXXX", got[4096] = "";
-	struct shortage_rec *r = sample_rec();
+	struct shortage_rec *r = stall_rec();
 	struct events e = { 0 };
 	struct out out;
 	int fd = mkstemp(path);
-	ssize_t n;
+	ssize_t n, nr;
 
 	ok(fd >= 0 && !out__open(&out, path, false, false), "a stream");
 	e.out = &out;
 	is_s64(events__handle(&e, r, sizeof(*r)), 0, "a record is handled");
+	is_s64(read(fd, got, sizeof(got) - 1), 0, "its line is kept");
+	events__flush(&e);
 	n = read(fd, got, sizeof(got) - 1);
 	is_s64(n, (long)sizeof(want) - 1, "one line");
 	is_str(got, want, "as the record format has it");
 	is_s64(events__handle(&e, r, 20), 0, "a bad record does not stop the consumer");
 	is_u64(e.nr_bad, 1, "... and is counted");
-	is_u64(e.nr[PROBE_DIRECT_RECLAIM], 1, "the good one is counted");
+
+	for (nr = 1; lseek(fd, 0, SEEK_END) < 2 * n; nr++)
+		events__handle(&e, r, sizeof(*r));
+	is_s64(lseek(fd, 0, SEEK_END), n * nr, "lines are written before they are too many, all and whole");
+	ok(n * (nr - 1) >= OUT_KEEP_BYTES && n * (nr - 2) < OUT_KEEP_BYTES, "... at that bound");
 
 	close(out.stream_fd);
 	out.stream_fd = open(path, O_RDONLY);
 	events__handle(&e, r, sizeof(*r));
-	is_u64(e.nr_unwritten[PROBE_DIRECT_RECLAIM], 1, "what could not be written is counted");
-	ok(out.err == -EBADF && out.nr_failed == 1, "... with its reason");
+	events__handle(&e, r, sizeof(*r));
+	is_u64(e.nr_unwritten[PROBE_DIRECT_RECLAIM], 0, "what is kept is not lost yet");
+	events__flush(&e);
+	is_u64(e.nr_unwritten[PROBE_DIRECT_RECLAIM], 2, "what could not be written is counted");
+	ok(out.err == -EBADF && out.nr_failed == 2, "... with its reason");
+	events__flush(&e);
+	is_u64(e.nr_unwritten[PROBE_DIRECT_RECLAIM], 2, "... once");
 	out__close(&out);
 	close(fd);
 	unlink(path);

@@ -10,7 +10,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd) || exit 69
 build=${BUILD:-$top/build}
 
 for need in kernel/bzImage qemu/qemu-system-x86_64 rootfs/root.erofs guest/hinttrace \
-	guest/hintsay bpf/hint.bpf.o bpf/swap.bpf.o bpf/allocfail.bpf.o; do
+	guest/hintsay bpf/hint.bpf.o bpf/swap.bpf.o bpf/allocfail.bpf.o bpf/sample.bpf.o; do
 	if [ ! -e "$build/$need" ]; then
 		echo "1..0 # SKIP $build/$need is not there; run make first"
 		exit 0

@@ -143,15 +143,52 @@ def check_hinting(arm: str, trace: list[dict], events: list[dict], hists: dict) 
         ok(hists["exchange_latency"]["n"] == 0 == last["exchanges"], f"{arm}: nothing was exchanged")
 
 
+def check_samples(arm: str, trace: list[dict]) -> None:
+    """The first and the last are read from /proc, those between are taken in the kernel."""
+    samples = [x for x in trace if x["type"] == "sample"]
+    own = [x["t_ns"] for x in samples[1:-1]]
+    steps = [b - a for a, b in zip(own, own[1:])]
+    ok(
+        len(own) > 50 and all(abs(s - 100_000_000) < 5_000_000 for s in steps),
+        f"{arm}: a sample every 100 ms, to 5 ms",
+        (len(own), min(steps, default=0), max(steps, default=0)),
+    )
+    names = {tuple(x["vmstat"]) for x in samples}
+    zones = {tuple((z["node"], z["zone"]) for z in x["zones"]) for x in samples}
+    ok(len(names) == 1 and len(zones) == 1, f"{arm}: the same zones and counters from both", (names, zones))
+    falls = [
+        (name, a["t_ns"])
+        for a, b in zip(samples, samples[1:])
+        for name in a["vmstat"]
+        if b["vmstat"][name] < a["vmstat"][name]
+    ]
+    ok(not falls, f"{arm}: no counter falls, from one source to the other either", falls[:1])
+    # At rest: less than 100 ms and a tracer that stops lie between the two.
+    kernel, proc = samples[-2], samples[-1]
+    apart = [
+        (a, b)
+        for a, b in zip(kernel["zones"], proc["zones"])
+        if abs(a["free_pages"] - b["free_pages"]) > 256
+        or any(a[f] != b[f] for f in ("held_pages", "uncompensated_pages", "buffer_pages"))
+    ]
+    grown = {n: proc["vmstat"][n] - v for n, v in kernel["vmstat"].items() if proc["vmstat"][n] != v}
+    ok(not apart and set(grown) <= {"pgfault"} and grown.get("pgfault", 0) < 1000,
+       f"{arm}: both say the same at rest", (apart, grown))
+    sums = ("held_page_ns", "uncompensated_page_ns", "exchanges", "exchange_free_delta_pages")
+    ok(all(kernel[s] == proc[s] for s in sums), f"{arm}: and the same sums", [(kernel[s], proc[s]) for s in sums])
+
+
 def check_losses(arm: str, trace: list[dict], events: list[dict]) -> None:
     losses = {x["probe"]: x for x in trace if x["type"] == "loss"}
     wrong = [x for x in losses.values() if x["seen"] != x["recorded"] + sum(x["dropped"].values())]
-    ok(len(losses) == 15 and not wrong, f"{arm}: seen = recorded + dropped for all 15 probes", wrong or sorted(losses))
+    ok(len(losses) == 16 and not wrong, f"{arm}: seen = recorded + dropped for all 16 probes", wrong or sorted(losses))
     lost = {p: x["dropped"] for p, x in losses.items() if x["dropped"]}
     ok(not lost, f"{arm}: nothing was dropped", lost)
     for probe in ("batch", "oom_kill", "alloc_fail", "direct_reclaim", "compaction_stall", "kswapd_wake"):
         nr = sum(e["kind"] == probe for e in events)
         ok(losses[probe]["recorded"] == nr, f"{arm}: {probe}: as many lines as recorded", (losses[probe], nr))
+    nr = sum(x["type"] == "sample" for x in trace)
+    ok(losses["sample"]["recorded"] == nr - 2, f"{arm}: sample: two lines more, from /proc", (losses["sample"], nr))
     # The kernel's own counters over the same time.
     samples = [x["vmstat"] for x in trace if x["type"] == "sample"]
     for counter, probe in (("oom_kill", "oom_kill"), ("compact_stall", "compaction_stall")):
@@ -204,6 +241,7 @@ def check_arm(folder: Path, arm: str) -> None:
     check_kills(arm, work, events)
     check_zones(arm, events)
     check_hinting(arm, trace, events, hists)
+    check_samples(arm, trace)
     check_losses(arm, trace, events)
     check_paging(arm, work, hists)
 
