@@ -62,6 +62,9 @@ Parts:
   make src-linux|src-qemu    a git tree with the patches as commits, under
                          build/src/, to edit them; then
   make patches           write both series anew from those trees
+  make series-check      each patch: applies, checkpatch, builds without a new
+                         warning; code with the buffer left out is the base's.
+                         FULL=1: each boots, and QEMU's passes its tests
 
 Tests:
   make check             seconds, no guest      make vm-check   in guests
@@ -136,7 +139,8 @@ wave_src := $(wildcard workloads/memcached/wave*.c)
 keep_src := workloads/memcached/keep.c
 soak_src := workloads/soak/soak.c
 gauge_src := bench/gauge.c
-hold_src := bench/hold.c
+hold_src := bench/hold.c bench/pages.c
+firsttouch_src := bench/firsttouch.c bench/pages.c
 
 hinttrace_libs := -lbpf -lelf -lz
 hintsay_libs := -lm
@@ -144,10 +148,11 @@ hintrun_libs := -ljansson -lnettle -lm -pthread
 mcload_libs := -lm
 wave_libs := -lm
 gauge_libs := -lm
+firsttouch_libs := -lm
 
 guest_tools := hinttrace hintsay mcload wave keep soak
-bench_tools := gauge hold
-bpf_names := hint swap allocfail
+bench_tools := gauge hold firsttouch
+bpf_names := hint swap allocfail sample
 guest_files := $(guest_tools:%=build/guest/%) build/guest/init \
 	$(bpf_names:%=build/guest/bpf/%.bpf.o)
 
@@ -266,6 +271,14 @@ src-linux src-qemu: src-%: | setup
 patches: | setup
 	@images/tree.sh export linux
 	@images/tree.sh export qemu
+
+# What a reviewer would check of each patch; docs/series.md.
+.PHONY: series-check
+series-check: setup-test $(if $(filter 1,$(FULL)),$(everything))
+	$(if $(filter-out 0 1,$(FULL)),$(error FULL=$(FULL): allowed: 0 or 1))
+	$(Q)status=0; for name in linux qemu; do \
+		images/series.sh $$name $(if $(filter 1,$(FULL)),full) || status=$$?; \
+	done; exit $$status
 
 # ---------------------------------------------------------------- tests
 

@@ -10,14 +10,27 @@ instruction or, while the CPU idles, skipped time, which the kernel counts: inst
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .fields import BadRecord, clean_text
+from .bench_landing import (
+    Landing,
+    Spread,
+    Touch,
+    check_discarded,
+    landing_facts,
+    load_hist,
+    load_touch,
+    pairs,
+    shares,
+)
+from .bench_locks import Hold, Locks, lock_holds
+from .fields import BadRecord, Fields, clean_text
 from .model import GIB
 
 PAGE = 4096
@@ -30,20 +43,16 @@ WORTH = 0.05
 
 WAYS = ("none", "probes", "hinttrace", "perf")
 LOADS = ("alone", "workload")
-RESIDUES = ("sixteenth", "eighth", "all", "scattered")
 
-_ENV = re.compile(r"([A-Z_]+)='?([A-Za-z0-9_.-]*)'?")
+_ENV = re.compile(r"([A-Z_]+)='?([A-Za-z0-9_.+-]*)'?")
 _REPORT = re.compile(r"virtio_balloon_report chunks: (\d+) bytes: (\d+) discarded: (\d+)")
 _PORT = re.compile(r"virtio_console_flush_buf port (\d+), in_len (\d+), out_len (-?\d+)")
-_TRACE = re.compile(r"\s*.*-(\d+)\s+\[\d+\]\s+\S+\s+(\d+): (\w+): (.*)")
-_LOCK = re.compile(r"lock=(0x[0-9a-f]+)")
-_LOST = re.compile(r"(?:overrun|dropped events): (\d+)")
-
 
 @dataclass(frozen=True)
 class Batch:
     nr_chunks: int
     nr_bytes: int
+    nr_discarded: int
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,8 @@ class Boot:
     logs: tuple[str, ...]
     trace: Path
     failure: str
+    touches: tuple[Touch, ...] = ()
+    batches: tuple[Batch, ...] = ()  # all of the boot
 
     def number(self, key: str) -> int:
         value = self.env.get(key, "")
@@ -114,7 +125,7 @@ def _device(path: Path) -> list[tuple[int, Batch]]:
     with path.open(encoding="utf-8", errors="replace") as f:
         for line in f:
             if m := _REPORT.search(line):
-                out.append((written, Batch(int(m[1]), int(m[2]))))
+                out.append((written, Batch(int(m[1]), int(m[2]), int(m[3]))))
             elif (m := _PORT.search(line)) and int(m[1]) == WORK_PORT:
                 written += max(0, int(m[3]))
     return out
@@ -141,6 +152,7 @@ def load_boot(folder: Path) -> Boot:
     words = map(_ENV.fullmatch, (folder / "cell.env").read_text().split())
     env = {m[1]: m[2] for m in words if m}
     work, parts, logs = folder / "work.stream", {}, []
+    touches: list[Touch] = []
     hello: dict[str, Any] = {}
     device = _device(folder / "device.log")
     mark: tuple[str, int] | None = None
@@ -159,12 +171,27 @@ def load_boot(folder: Path) -> Boot:
             parts[last] = part
         elif kind == "hist" and line.get("name") == "request_latency" and last:
             parts[last] = replace(parts[last], nr_requests=_whole(line, "n", work, nr))
+        elif kind == "touch":
+            touches.append(load_touch(Fields(line, work, nr)))
+        elif kind == "hist" and touches:
+            h = load_hist(Fields(line, work, nr))
+            touches[-1].hists[h.name] = h
         elif kind == "log":
             logs.append(clean_text(str(line.get("text", ""))))
         elif kind == "bye":
             status = _whole(line, "status", work, nr)
     failure = "" if status == 0 else "no bye" if status is None else f"ended with status {status}"
-    return Boot(folder.name, env, hello, parts, tuple(logs), folder / "trace.stream", failure)
+    return Boot(
+        name=folder.name,
+        env=env,
+        hello=hello,
+        parts=parts,
+        logs=tuple(logs),
+        trace=folder / "trace.stream",
+        failure=failure,
+        touches=tuple(touches),
+        batches=tuple(b for _, b in device),
+    )
 
 
 def load_bench(results: Path) -> list[Boot]:
@@ -181,78 +208,6 @@ def load_bench(results: Path) -> list[Boot]:
     return boots
 
 
-# ---------------------------------------------------------------- locks
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Ticks for which the lock of a zone was held, and the trace events that lengthened them."""
-
-    ticks: int
-    nr_events: int
-
-
-@dataclass(frozen=True)
-class Locks:
-    holds: tuple[Hold, ...] = ()
-    exchanges: tuple[Hold, ...] = ()
-    nr_events: int = 0
-    nr_lost: int = 0
-
-
-#: These happen without the lock of a zone: the hold before them is over.
-_OUTSIDE = ("lock_irq", "page_reporting_batch", "page_reporting_ack")
-_INSIDE = (
-    "page_reporting_isolate",
-    "page_reporting_putback",
-    "page_reporting_exchange_begin",
-    "page_reporting_exchange",
-    "page_reporting_buffer",
-)
-
-
-def _events(lines: Iterable[str]) -> tuple[list[tuple[int, int, str, str]], int]:
-    events, lost = [], 0
-    for line in lines:
-        if m := _TRACE.match(line):
-            events.append((int(m[1]), int(m[2]), m[3], m[4]))
-        elif m := _LOST.match(line):
-            lost += int(m[1])
-    return events, lost
-
-
-def lock_holds(lines: Iterable[str]) -> Locks:
-    """Holds of zone locks by the task that reports, from taking the lock to the first event after it.
-
-    A zone lock is one under which reporting was seen to work.  What follows its release is an event a few
-    instructions later, so a hold is too long by those, never too short.
-    """
-    events, lost = _events(lines)
-    tasks = {pid for pid, _, name, _ in events if name.startswith("page_reporting_")}
-    events = [e for e in events if e[0] in tasks]
-    lock, zone_locks = "", set()
-    for _, _, name, rest in events:
-        if name == "lock_irq" and (m := _LOCK.search(rest)):
-            lock = m[1]
-        elif name in _INSIDE:
-            zone_locks.add(lock)
-    holds, exchanges = [], []
-    begin: tuple[int, int] | None = None
-    exchange: tuple[int, int] | None = None
-    for i, (_, t, name, rest) in enumerate(events):
-        if begin and name in _OUTSIDE:
-            holds.append(Hold(t - begin[0], i - begin[1]))
-            begin = None
-        if name == "lock_irq" and (m := _LOCK.search(rest)) and m[1] in zone_locks:
-            begin = (t, i)
-        elif name == "page_reporting_exchange_begin":
-            exchange = (t, i)
-        elif name == "page_reporting_exchange" and exchange:
-            exchanges.append(Hold(t - exchange[0], i - exchange[1]))
-            exchange = None
-    return Locks(tuple(holds), tuple(exchanges), len(events), lost)
-
-
 # ---------------------------------------------------------------- mechanisms
 
 
@@ -262,6 +217,7 @@ class Mechanism:
 
     label: str
     arm: str
+    mem_bytes: int
     buffer_bytes: int
     order: int
     capacity: int
@@ -275,8 +231,11 @@ class Mechanism:
     residue_bytes: dict[str, int]
     scattered_per_gib: float | None
     event_cost: float
+    # Holds of the zone lock by the task that reports, all rounds together
+    hold_p50: float | None
+    hold_p999: float | None
     hold_max: float | None
-    hold_median: float | None
+    hold_per_gib: float | None  # the sum of them
     nr_holds: int
     exchange_max: float | None
     exchange_median: float | None
@@ -285,12 +244,21 @@ class Mechanism:
     ratio: dict[str, float] = field(default_factory=dict)
 
 
+def _rank(values: Sequence[float], q: float) -> float | None:
+    """Of few values a high quantile is the largest."""
+    return sorted(values)[max(0, math.ceil(q * len(values)) - 1)] if values else None
+
+
 def _net(holds: Sequence[Hold], cost: float) -> list[float]:
     return [max(0.0, h.ticks - h.nr_events * cost) for h in holds]
 
 
 def _per_gib(value: float, nr_bytes: int) -> float:
     return value * GIB / nr_bytes
+
+
+def _label(buffer_bytes: int) -> str:
+    return f"buffer {buffer_bytes >> 20} MiB" if buffer_bytes else "reporting"
 
 
 def mechanism(boot: Boot) -> Mechanism:
@@ -320,12 +288,14 @@ def mechanism(boot: Boot) -> Mechanism:
         untraced = p["again"].instructions * p["traced"].nr_bytes / p["again"].nr_bytes
         cost = max(0.0, p["traced"].instructions - untraced) / max(1, locks.nr_events)
     holds, exchanges = _net(locks.holds, cost), _net(locks.exchanges, cost)
+    held_bytes = sum(part.nr_bytes for name, part in p.items() if name.startswith("held-"))
     each = [_per_gib(s.instructions, s.nr_bytes) for s in steady] if reports else []
     total = sum(s.nr_bytes for s in steady)
     scattered = p["scattered"]
     return Mechanism(
-        label=f"buffer {buffer_bytes >> 20} MiB" if buffer_bytes else "reporting",
+        label=_label(buffer_bytes),
         arm="buffer" if buffer_bytes else "reporting",
+        mem_bytes=boot.number("HINT_MEM_BYTES"),
         buffer_bytes=buffer_bytes,
         order=boot.number("HINT_ORDER"),
         capacity=boot.number("HINT_CAPACITY"),
@@ -343,8 +313,10 @@ def mechanism(boot: Boot) -> Mechanism:
             else None
         ),
         event_cost=cost,
+        hold_p50=_rank(holds, 0.5),
+        hold_p999=_rank(holds, 0.999),
         hold_max=max(holds, default=None),
-        hold_median=statistics.median(holds) if holds else None,
+        hold_per_gib=_per_gib(sum(holds), held_bytes) if held_bytes else None,
         nr_holds=len(holds),
         exchange_max=max(exchanges, default=None),
         exchange_median=statistics.median(exchanges) if exchanges else None,
@@ -353,13 +325,14 @@ def mechanism(boot: Boot) -> Mechanism:
     )
 
 
-_RATIOS = ("instructions_per_gib", "notifications_per_gib", "report_all_ns", "hold_max")
+_RATIOS = ("instructions_per_gib", "notifications_per_gib", "report_all_ns", "hold_p999", "hold_max")
 
 
 def _set_ratios(rows: Sequence[Mechanism]) -> None:
-    """Over `reporting` of the same order at the least capacity."""
+    """Over `reporting` of the same guest and order at the least capacity."""
     for row in rows:
-        base = [r for r in rows if r.arm == "reporting" and r.order == row.order]
+        same = [r for r in rows if (r.mem_bytes, r.order) == (row.mem_bytes, row.order)]
+        base = [r for r in same if r.arm == "reporting"]
         first = min(base, key=lambda r: r.capacity, default=None)
         for name in _RATIOS if first else ():
             value, one = getattr(row, name), getattr(first, name)
@@ -379,20 +352,6 @@ def enough(rows: Sequence[Mechanism]) -> Mechanism | None:
 
 
 # ---------------------------------------------------------------- tracer
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Median, least and largest of one number over rounds."""
-
-    n: int
-    median: float
-    lo: float
-    hi: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        return cls(len(values), statistics.median(values), min(values), max(values))
 
 
 @dataclass(frozen=True)
@@ -477,6 +436,27 @@ def tracer(boots: Sequence[Boot]) -> Tracer:
     )
 
 
+# ---------------------------------------------------------------- landing
+
+
+def landing(boots: Sequence[Boot]) -> Landing:
+    """Of the guests in real time, reporting first."""
+    boots = sorted(boots, key=lambda b: b.number("HINT_BUFFER_BYTES"))
+    all_pairs, all_shares = [], []
+    for boot in boots:
+        check_discarded(
+            boot.trace.parent / "device.log",
+            sum(b.nr_bytes for b in boot.batches),
+            sum(b.nr_discarded for b in boot.batches),
+        )
+        size = boot.number("HINT_BUFFER_BYTES")
+        arm = ("buffer" if size else "reporting", _label(size))
+        all_pairs += pairs(*arm, boot.touches)
+        all_shares += shares(*arm, boot.touches)
+    facts = landing_facts(boots[0].env) if boots else ()
+    return Landing(tuple(all_pairs), tuple(all_shares), facts)
+
+
 # ---------------------------------------------------------------- all of it
 
 
@@ -484,17 +464,23 @@ def tracer(boots: Sequence[Boot]) -> Tracer:
 class Bench:
     tracer: Tracer
     mechanisms: tuple[Mechanism, ...]
+    landing: Landing
+    nr_kernels: int
     failed: tuple[tuple[str, str], ...]
     facts: tuple[tuple[str, str], ...]
 
 
+def kernels(boots: Sequence[Boot]) -> list[str]:
+    return sorted({b.env["HINT_KERNEL"] for b in boots if "HINT_KERNEL" in b.env})
+
+
 def _facts(boots: Sequence[Boot]) -> list[tuple[str, str]]:
-    hello: Mapping[str, Any] = next((b.hello for b in boots if b.hello), {})
+    releases = sorted({clean_text(str(b.hello["release"])) for b in boots if "release" in b.hello})
     sizes = sorted(
         {b.number("HINT_MEM_BYTES") >> 20 for b in boots if b.env.get("HINT_BENCH") == "mechanism"}
     )
     return [
-        ("guest kernel", clean_text(str(hello.get("release", "")))),
+        ("guest kernel", ", ".join(releases) + f" ({', '.join(kernels(boots))})"),
         ("clock", "virtual: QEMU TCG, one instruction a nanosecond, idle time skipped; one vCPU"),
         ("memory", ", ".join(f"{s} MiB" for s in sizes) + " in guests of the mechanisms, buffer beside it"),
         ("boots", str(len(boots))),
@@ -504,11 +490,13 @@ def _facts(boots: Sequence[Boot]) -> list[tuple[str, str]]:
 def analyse_bench(boots: Sequence[Boot]) -> Bench:
     good = [b for b in boots if not b.failure]
     rows = [mechanism(b) for b in good if b.env.get("HINT_BENCH") == "mechanism"]
-    rows.sort(key=lambda r: (-r.order, r.buffer_bytes, r.capacity))
+    rows.sort(key=lambda r: (r.mem_bytes, -r.order, r.buffer_bytes, r.capacity))
     _set_ratios(rows)
     return Bench(
         tracer=tracer([b for b in good if b.env.get("HINT_BENCH") == "tracer"]),
         mechanisms=tuple(rows),
+        landing=landing([b for b in good if b.env.get("HINT_BENCH") == "landing"]),
+        nr_kernels=len(kernels(boots)),
         failed=tuple((b.name, b.failure) for b in boots if b.failure),
         facts=tuple(_facts(boots)),
     )

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .bench import WORTH, Bench, Mechanism, Spread, Watching, enough
+from .bench import WORTH, Bench, Mechanism, Watching, enough
+from .bench_landing import MEASURES, Landing, Pair, Spread
 from .model import MIB
 from .text import NONE, duration, plain, size, whole
 
@@ -30,21 +31,51 @@ RESIDUE_TITLES = {
 }
 
 
+KIND_TITLES = {
+    "page": "4 KiB at a touch",
+    "block": "2 MiB in touches of 4 KiB",
+    "huge": "2 MiB at a touch",
+}
+MEASURE_TITLES = {"mean": "mean", "p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
+STATE_TITLES = {
+    "unbacked": "all free memory has been reported",
+    "again": "the same, but another used as much since",
+    "eighth": "an eighth of memory free, and reported",
+}
+
+
 def bench_json(bench: Bench) -> dict[str, Any]:
     out = asdict(bench)
-    out["enough_buffer_bytes"] = {
-        str(order): (best.buffer_bytes if (best := enough(_of_order(bench, order))) else None)
-        for order in _orders(bench)
-    }
-    return {"schema": 1, "aim_ratio": AIM, **out}
+    out["enough_buffer"] = [
+        {
+            "mem_bytes": g.mem_bytes,
+            "order": g.order,
+            "buffer_bytes": best.buffer_bytes if (best := enough(g.rows)) else None,
+        }
+        for g in _groups(bench)
+    ]
+    return {"schema": 2, "aim_ratio": AIM, **out}
 
 
-def _orders(bench: Bench) -> list[int]:
-    return sorted({r.order for r in bench.mechanisms}, reverse=True)
+@dataclass(frozen=True)
+class Group:
+    """Rows of one table: guests of one size, one reporting order."""
+
+    mem_bytes: int
+    order: int
+    rows: tuple[Mechanism, ...]
+
+    @property
+    def title(self) -> str:
+        return f"{size(self.mem_bytes)}, order {self.order}"
 
 
-def _of_order(bench: Bench, order: int) -> list[Mechanism]:
-    return [r for r in bench.mechanisms if r.order == order]
+def _groups(bench: Bench) -> list[Group]:
+    keys = sorted({(r.mem_bytes, -r.order) for r in bench.mechanisms})
+    return [
+        Group(mem, -order, tuple(r for r in bench.mechanisms if (r.mem_bytes, -r.order) == (mem, order)))
+        for mem, order in keys
+    ]
 
 
 # ---------------------------------------------------------------- sentences
@@ -70,12 +101,13 @@ def tracer_sentence(bench: Bench) -> str:
     )
 
 
-def buffer_sentence(bench: Bench, order: int) -> str:
-    rows = _of_order(bench, order)
+def buffer_sentence(group: Group) -> str:
+    """Nothing of a table that has not two sizes."""
+    rows = group.rows
     sizes = [r for r in rows if r.arm == "buffer" and r.instructions_per_gib is not None]
     best = enough(rows)
     if len(sizes) < 2 or not best:
-        return f"Order {order}: too few sizes to say where a larger buffer stops paying."
+        return ""
     least, most = sizes[0], sizes[-1]
     costs = ", ".join(
         f"{_optional(r.instructions_per_gib)} at {size(r.buffer_bytes)}"
@@ -89,19 +121,19 @@ def buffer_sentence(bench: Bench, order: int) -> str:
     else:
         where = f"a larger buffer makes hints cheaper up to {size(best.buffer_bytes)}; beyond that a next size saves"
         where += f" less than {WORTH:.0%}"
-    return f"Order {order}: {where}. Instructions per GiB: {costs}."
+    return f"{group.title}: {where}. Instructions per GiB: {costs}."
 
 
 def holes_sentences(bench: Bench) -> list[str]:
     """Small chunks are another matter than large ones."""
     out = []
-    for order in _orders(bench):
-        rows = [r for r in _of_order(bench, order) if r.scattered_per_gib is not None]
+    for group in _groups(bench):
+        rows = [r for r in group.rows if r.scattered_per_gib is not None]
         reporting = min((r.scattered_per_gib or 0.0 for r in rows if r.arm == "reporting"), default=0.0)
         ratios = [(r.scattered_per_gib or 0.0) / reporting for r in rows if r.arm == "buffer" and reporting]
         if ratios:
             out.append(
-                f"Order {order}: a GiB in pieces of 64 KiB costs the buffer {_ratio(min(ratios))} to"
+                f"{group.title}: a GiB in pieces of 64 KiB costs the buffer {_ratio(min(ratios))} to"
                 f" {_ratio(max(ratios))} times what it costs the cheapest reporting."
             )
     return out
@@ -110,17 +142,53 @@ def holes_sentences(bench: Bench) -> list[str]:
 def silent_sentences(bench: Bench) -> list[str]:
     """Arms that never came to report anything."""
     return [
-        f"{r.label}, order {r.order}, with a queue of {r.capacity} told the host nothing: it begins only with"
-        f" {size(r.capacity * (4096 << r.order))} free above the low watermark."
+        f"{size(r.mem_bytes)}, order {r.order}: {r.label} with a queue of {r.capacity} told the host nothing: it"
+        f" begins only with {size(r.capacity * (4096 << r.order))} free above the low watermark."
         for r in bench.mechanisms
         if r.instructions_per_gib is None and r.arm == "reporting"
     ]
 
 
+def lock_sentences(bench: Bench) -> list[str]:
+    """The longest hold of either, where both were measured."""
+    out = []
+    for group in _groups(bench):
+        text = []
+        for arm in ("reporting", "buffer"):
+            held = [(r.hold_max, r) for r in group.rows if r.arm == arm and r.hold_max is not None]
+            if held:
+                longest, r = max(held, key=lambda h: h[0])
+                queue = f" with a queue of {r.capacity}" if arm == "reporting" else ""
+                text.append(f"{plain(longest)} in {r.label}{queue} (p99.9 {_optional(r.hold_p999)})")
+        if len(text) == 2:
+            out.append(f"{group.title}: longest hold of the zone lock, instructions: {text[0]}, {text[1]}.")
+    return out
+
+
+def landing_sentences(landing: Landing) -> list[str]:
+    """What a page costs that the host has to back again, and how often one is hit."""
+    out = []
+    for pair in (p for p in landing.pairs if p.kind == "huge"):
+        out.append(
+            f"{pair.label}: the first touch of 2 MiB that the host has dropped takes"
+            f" {_ratio(pair.ratio['p50'].median)} times that of 2 MiB it has (median"
+            f" {duration(pair.unbacked.ns['p50'])}, {duration(pair.backed.ns['p50'])})."
+        )
+    for share in (s for s in landing.shares if s.state == "unbacked"):
+        out.append(
+            f"{share.label}: when all has been reported, {share.unbacked.median:.0%} of the pages are such for a"
+            " program that takes half of what is free."
+        )
+    return out
+
+
 def sentences(bench: Bench) -> list[str]:
+    sizes = [text for g in _groups(bench) if (text := buffer_sentence(g))]
     return [
         tracer_sentence(bench),
-        *(buffer_sentence(bench, o) for o in _orders(bench)),
+        *(sizes or ["Too few sizes of the buffer to say where a larger one stops paying."]),
+        *lock_sentences(bench),
+        *landing_sentences(bench.landing),
         *holes_sentences(bench),
         *silent_sentences(bench),
     ]
@@ -173,9 +241,24 @@ def mechanism_rows(rows: Sequence[Mechanism]) -> list[tuple[str, str, list[tuple
             [(size(r.batch_max_bytes), "") for r in rows],
         ),
         (
+            "zone lock held, p50",
+            "instructions, less those of tracing; small print: holds seen",
+            [(_optional(r.hold_p50), f"{whole(r.nr_holds)} holds" if r.nr_holds else "") for r in rows],
+        ),
+        (
+            "zone lock held, p99.9",
+            "of less than 1 000 holds this is the longest",
+            [(_optional(r.hold_p999), _times(r, "hold_p999")) for r in rows],
+        ),
+        (
             "zone lock held, longest",
-            "instructions, less those of tracing; small print: median",
-            [(_optional(r.hold_max), _of(r.hold_median, r.nr_holds)) for r in rows],
+            "all rounds together",
+            [(_optional(r.hold_max), _times(r, "hold_max")) for r in rows],
+        ),
+        (
+            "zone lock held, sum per GiB",
+            "instructions",
+            [(_optional(r.hold_per_gib), "") for r in rows],
         ),
         (
             "one exchange, longest",
@@ -228,11 +311,50 @@ def rest_rows(bench: Bench) -> list[tuple[str, str]]:
     ]
 
 
+def _spread_ratio(s: Spread) -> str:
+    return f"{_ratio(s.median)} ({_ratio(s.lo)} to {_ratio(s.hi)})"
+
+
+def landing_rows(landing: Landing) -> list[dict[str, Any]]:
+    """Two rows, ns, and one of ratios for each arm and kind of touch."""
+
+    def row(pair: Pair, what: str, cells: list[str]) -> dict[str, Any]:
+        return {"arm": pair.label, "kind": KIND_TITLES[pair.kind], "what": what, "cells": cells}
+
+    out = []
+    for pair in landing.pairs:
+        for what, latency in (("backed", pair.backed), ("unbacked", pair.unbacked)):
+            cells = [whole(latency.n), *(duration(latency.ns[m]) for m in MEASURES)]
+            out.append(row(pair, what, cells))
+        rounds = f"{pair.ratio['p50'].n} rounds"
+        out.append(row(pair, "ratio", [rounds, *(_spread_ratio(pair.ratio[m]) for m in MEASURES)]))
+    return out
+
+
+def _share(s: Spread) -> str:
+    return f"{s.median:.1%} ({s.lo:.1%} to {s.hi:.1%})"
+
+
+def share_rows(landing: Landing) -> list[dict[str, str]]:
+    return [
+        {
+            "arm": s.label,
+            "state": STATE_TITLES[s.state],
+            "size": size(s.nr_bytes.median),
+            "unbacked": _share(s.unbacked),
+            "other": _share(s.other),
+        }
+        for s in landing.shares
+    ]
+
+
 def notices(bench: Bench) -> list[str]:
     out = [f"guest {name}: {why}" for name, why in bench.failed]
+    if bench.nr_kernels > 1:
+        out.append(f"the guests ran {bench.nr_kernels} different kernels: they do not compare")
     lost = sum(r.nr_lost for r in bench.mechanisms)
     if lost:
-        out.append(f"the kernel's trace lost {whole(lost)} events: the longest hold may be missing")
+        out.append(f"the kernel's trace lost {whole(lost)} events: holds may be missing")
     if bench.tracer.nr_dropped:
         out.append(f"hinttrace dropped {whole(bench.tracer.nr_dropped)} events")
     return out
@@ -252,6 +374,18 @@ def _text_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]
     return lines
 
 
+def _landing_terminal(landing: Landing) -> list[str]:
+    if not landing.pairs:
+        return []
+    rows = [(r["arm"], r["kind"], r["what"], *r["cells"]) for r in landing_rows(landing)]
+    head = ("arm", "first touch of", "memory", "n", *(MEASURE_TITLES[m] for m in MEASURES))
+    out = ["", *_text_table(head, rows), ""]
+    return out + _text_table(
+        ("arm", "half of free memory taken when", "that is", "not backed", "not known"),
+        [(r["arm"], r["state"], r["size"], r["unbacked"], r["other"]) for r in share_rows(landing)],
+    )
+
+
 def bench_terminal(bench: Bench) -> str:
     out = [*sentences(bench), ""]
     out += [f"note: {n}" for n in notices(bench)]
@@ -263,9 +397,10 @@ def bench_terminal(bench: Bench) -> str:
         )
         out += ["", "guest at rest, instructions:"]
         out += [f"  {title:<30} {text}" for title, text in rest_rows(bench)]
-    for order in _orders(bench):
-        rows = _of_order(bench, order)
-        out += ["", f"order {order} ({size(4096 << order)} and more)"]
+    out += _landing_terminal(bench.landing)
+    for group in _groups(bench):
+        rows = group.rows
+        out += ["", f"{group.title} (chunks of {size(4096 << group.order)} and more)"]
         out += _text_table(
             (
                 "arm",
@@ -274,7 +409,10 @@ def bench_terminal(bench: Bench) -> str:
                 "ratio",
                 "notif/GiB",
                 "all free",
-                "lock max",
+                "lock p50",
+                "p99.9",
+                "max",
+                "holds",
                 "exch max",
                 "1/16",
                 "1/8",
@@ -290,7 +428,10 @@ def bench_terminal(bench: Bench) -> str:
                     _ratio(r.ratio["instructions_per_gib"]) if r.ratio else NONE,
                     _optional(r.notifications_per_gib),
                     _time(r.report_all_ns),
+                    _optional(r.hold_p50),
+                    _optional(r.hold_p999),
                     _optional(r.hold_max),
+                    str(r.nr_holds),
                     _optional(r.exchange_max),
                     *(plain(r.residue_bytes[k] / MIB) for k in RESIDUE_TITLES),
                     _optional(r.scattered_per_gib),
@@ -298,7 +439,7 @@ def bench_terminal(bench: Bench) -> str:
                 for r in rows
             ],
         )
-    out += ["", "lock, exch: longest hold of the zone lock, longest exchange, in instructions."]
+    out += ["", "lock, exch: holds of the zone lock, longest exchange, in instructions."]
     out += ["1/16 to holes: MiB the host was never told about, with so much of memory free."]
     return "\n".join(out).replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
 
@@ -311,12 +452,12 @@ def _figure(bench: Bench) -> tuple[str, str, str] | None:
 
     from .style import MUTED, RC, arm_style, to_svg
 
-    orders = [
-        o
-        for o in _orders(bench)
-        if sum(r.arm == "buffer" and r.instructions_per_gib is not None for r in _of_order(bench, o)) > 1
+    groups = [
+        g
+        for g in _groups(bench)
+        if sum(r.arm == "buffer" and r.instructions_per_gib is not None for r in g.rows) > 1
     ]
-    if not orders:
+    if not groups:
         return None
     panels = (
         ("instructions_per_gib", "instructions per GiB"),
@@ -325,8 +466,8 @@ def _figure(bench: Bench) -> tuple[str, str, str] | None:
     with plt.rc_context(RC):
         fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.4), layout="constrained")
         for ax, (name, title) in zip(axes, panels, strict=True):
-            for variant, order in enumerate(orders):
-                rows = [r for r in _of_order(bench, order) if r.instructions_per_gib is not None]
+            for variant, group in enumerate(groups):
+                rows = [r for r in group.rows if r.instructions_per_gib is not None]
                 look = arm_style("buffer", variant)
                 buffers = [r for r in rows if r.arm == "buffer"]
                 ax.plot(
@@ -335,7 +476,7 @@ def _figure(bench: Bench) -> tuple[str, str, str] | None:
                     color=look.colour,
                     marker=look.marker,
                     dashes=look.dash or (None, None),
-                    label=f"buffer, order {order}",
+                    label=f"buffer, {group.title}",
                 )
                 for i, r in enumerate(r for r in rows if r.arm == "reporting"):
                     line = arm_style("reporting", 2 * variant + i)
@@ -343,7 +484,7 @@ def _figure(bench: Bench) -> tuple[str, str, str] | None:
                         getattr(r, name),
                         color=line.colour,
                         dashes=line.dash or (None, None),
-                        label=f"reporting, order {order}, queue {r.capacity}",
+                        label=f"reporting, {group.title}, queue {r.capacity}",
                     )
             ax.set_xscale("log", base=2)
             ax.set_yscale("log")
@@ -389,15 +530,19 @@ def render_bench(bench: Bench) -> str:
         sentences=sentences(bench),
         notices=notices(bench),
         figure=(Markup(figure[0]), *figure[1:]) if figure else None,
-        orders=[
+        groups=[
             (
-                order,
-                size(4096 << order),
-                [(r.label, f"queue {r.capacity}", arm_style(r.arm).css) for r in _of_order(bench, order)],
-                mechanism_rows(_of_order(bench, order)),
+                g.title,
+                size(4096 << g.order),
+                [(r.label, f"queue {r.capacity}", arm_style(r.arm).css) for r in g.rows],
+                mechanism_rows(g.rows),
             )
-            for order in _orders(bench)
+            for g in _groups(bench)
         ],
+        landing=landing_rows(bench.landing),
+        measures=[MEASURE_TITLES[m] for m in MEASURES],
+        shares=share_rows(bench.landing),
+        landing_facts=bench.landing.facts,
         watch=watch_rows(bench),
         rest=rest_rows(bench),
         firings=[

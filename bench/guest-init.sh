@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Process 1 of a guest of `make bench` (docs/bench.md). The cell says which of
-# the two measurements: what hinting costs (mechanism), or what it costs to
-# watch it (tracer). Every result is a line on port org.hintbuf.work.
+# three measurements: what hinting costs (mechanism), what it costs to watch it
+# (tracer), or how long memory takes that the host has dropped (landing). Every result is a line on port org.hintbuf.work.
 HINT_DIR=/run/hint
 PATH=$HINT_DIR:/usr/sbin:/usr/bin
 LC_ALL=C
@@ -49,7 +49,7 @@ ip link set lo up
 
 # What the guest opens later, it reads now: nothing but the flush is to take
 # memory while it is measured.
-for tool in gauge hold mcload wave hinttrace; do
+for tool in gauge hold firsttouch mcload wave hinttrace; do
 	$tool --help >/dev/null || give_up "$tool does not run"
 done
 
@@ -82,31 +82,64 @@ flush() {
 	gauge flush "$1" || give_up "flush $1"
 }
 
-# traced NAME: a flush whose every step is in the kernel's own trace, and every
-# taking of a lock with interrupts off, the zone's among them.
-traced() {
-	if ! {
-		echo 'p:lock_irq _raw_spin_lock_irq lock=%di:x64' >$tracing/kprobe_events &&
-			echo 16384 >$tracing/buffer_size_kb &&
-			echo x86-tsc >$tracing/trace_clock &&
-			echo 1 >$tracing/events/page_reporting/enable &&
-			echo 1 >$tracing/events/kprobes/lock_irq/enable
-	}; then
-		give_up "cannot trace"
-	fi
+# trace_begin EVENT...: the kernel's own trace, empty and off.
+trace_begin() {
 	echo 0 >$tracing/tracing_on
+	echo 16384 >$tracing/buffer_size_kb || give_up "cannot trace"
+	echo x86-tsc >$tracing/trace_clock || give_up "no trace clock x86-tsc"
 	echo >$tracing/trace
+	for trace_event in "$@"; do
+		echo 1 >"$tracing/events/$trace_event/enable" || give_up "no event $trace_event"
+	done
+}
+
+traced_flush() {
 	echo 1 >$tracing/tracing_on
 	flush "$1"
 	echo 0 >$tracing/tracing_on
+}
+
+# trace_end NAME
+trace_end() {
 	echo 0 >$tracing/events/enable
 	{
+		echo "# part $1"
 		cat $tracing/trace
 		grep -e ^overrun -e '^dropped events' $tracing/per_cpu/cpu0/stats
 	} >"$trace_port"
-	# Removing the probe also empties the buffer.
-	echo >$tracing/kprobe_events
 	echo 1 >$tracing/buffer_size_kb
+}
+
+# What can follow the release of a lock at once.
+outside="irq_vectors/local_timer_entry irq/irq_handler_entry sched/sched_switch"
+
+# traced: a flush whose every step is in the trace, and every taking of a lock
+# with interrupts off, the zone's among them. It says which locks and tasks
+# count.
+traced() {
+	echo 'p:lock_irq _raw_spin_lock_irq lock=%di:x64' >$tracing/kprobe_events ||
+		give_up "cannot probe"
+	# shellcheck disable=SC2086 # words
+	trace_begin page_reporting kprobes/lock_irq $outside
+	traced_flush traced
+	trace_end traced
+}
+
+# held ROUNDS: the same again and again, with nothing in the trace but what
+# begins a hold of a lock and what follows it.
+held() {
+	# shellcheck disable=SC2086
+	trace_begin page_reporting/page_reporting_batch page_reporting/page_reporting_ack \
+		kprobes/lock_irq $outside
+	round=1
+	while [ $round -le "$1" ]; do
+		holder leave $((x / 8))M
+		holder none
+		traced_flush held-$round
+		round=$((round + 1))
+	done
+	trace_end held
+	echo >$tracing/kprobe_events
 }
 
 mechanism() {
@@ -125,7 +158,8 @@ mechanism() {
 	flush again
 	holder leave $((x / 8))M
 	holder none
-	traced traced
+	traced
+	held "$HINT_ROUNDS"
 	stop_hold
 
 	# Half of what is held comes back in parts that nothing can merge.
@@ -134,6 +168,88 @@ mechanism() {
 	flush packed
 	holder holes "$HINT_HOLE"
 	flush scattered
+	stop_hold
+}
+
+# --- memory that the host has dropped
+
+# backed: memory was in use, so the host has it.
+backed() {
+	holder leave $((x / 16))M
+	holder used /run/pages
+	holder none
+}
+
+# report_all: all free memory is reported. The log of pages tells what the host
+# has dropped: what was taken for reporting, and what a buffer gave in exchange,
+# which was reported before.
+report_all() {
+	echo >$tracing/trace
+	echo 1 >$tracing/tracing_on
+	echo 1 >/sys/module/page_reporting/parameters/flush || give_up "flush"
+	echo 0 >$tracing/tracing_on
+	sed -n -e 's/.* page_reporting_isolate: .* pfn=0x\([0-9a-f]*\) order=\([0-9]*\).*/reported \1 \2/p' \
+		-e 's/.* page_reporting_exchange: .* released=0x\([0-9a-f]*\) order=\([0-9]*\).*/reported \1 \2/p' \
+		$tracing/trace >>/run/pages
+	grep -q '^overrun: 0' $tracing/per_cpu/cpu0/stats || give_up "the trace lost events"
+}
+
+# first_touch [OPTION]... NAME
+first_touch() {
+	firsttouch --log=/run/pages "$@" half || give_up "firsttouch $*"
+}
+
+# An application takes half of what is free, in small and in huge pages.
+landing_backed() {
+	backed
+	first_touch "backed-page-$1"
+	backed
+	first_touch --huge "backed-huge-$1"
+}
+
+landing_unbacked() {
+	backed
+	report_all
+	first_touch "unbacked-page-$1"
+	backed
+	report_all
+	first_touch --huge "unbacked-huge-$1"
+}
+
+# Another has used as much since, or only an eighth of memory is free.
+landing_others() {
+	backed
+	report_all
+	first_touch --twice "again-page-$1"
+	backed
+	holder leave $((x / 8))M
+	holder used /run/pages
+	report_all
+	first_touch "eighth-page-$1"
+	holder none
+}
+
+landing() {
+	x=$((HINT_MEM_BYTES / 1048576))
+	echo 2048 >$tracing/buffer_size_kb || give_up "cannot trace"
+	for trace_event in isolate exchange; do
+		echo 1 >$tracing/events/page_reporting/page_reporting_$trace_event/enable ||
+			give_up "no event page_reporting_$trace_event"
+	done
+	start_hold
+	round=1
+	while [ $round -le "$HINT_ROUNDS" ]; do
+		# Each of a pair comes first in every other round.
+		case $((round % 2)) in
+		1) pair="landing_backed landing_unbacked" ;;
+		0) pair="landing_unbacked landing_backed" ;;
+		esac
+		for half in $pair; do
+			$half $round
+		done
+		landing_others $round
+		round=$((round + 1))
+	done
 	stop_hold
 }
 
@@ -228,8 +344,8 @@ tracer() {
 }
 
 case $HINT_BENCH in
-mechanism | tracer) $HINT_BENCH ;;
-*) give_up "HINT_BENCH is '$HINT_BENCH'; allowed: mechanism, tracer" ;;
+mechanism | tracer | landing) $HINT_BENCH ;;
+*) give_up "HINT_BENCH is '$HINT_BENCH'; allowed: mechanism, tracer, landing" ;;
 esac
 hintsay bye 0
 power_off

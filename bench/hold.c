@@ -11,12 +11,12 @@
 #include <sys/sysinfo.h>
 
 #include "../collectors/common_num.h"
+#include "pages.h"
 
 #define EXIT_FAILED	1
 #define EXIT_USAGE	2
 #define EXIT_INFRA	69
 #define STEP		(256UL << 10)
-#define PAGE		4096UL
 #define MAX_BYTES	(64ULL << 30)
 
 static const char usage_text[] =
@@ -24,6 +24,7 @@ static const char usage_text[] =
 "Reads commands from standard input, answers each with a line \"ok\".\n"
 "  leave SIZE   take memory, or give it back, until SIZE is free in the guest\n"
 "  holes SIZE   give back every other part of SIZE bytes of what it has\n"
+"  used FILE    append to FILE which physical pages it has\n"
 "  none         give back everything\n"
 "SIZE takes K, M or G. It ends with its input.\n"
 "Example:\n"
@@ -97,6 +98,8 @@ static int obey(char *line)
 	if (!size)
 		return -EINVAL;
 	*size++ = '\0';
+	if (!strcmp(line, "used"))
+		return pages__log_used(size, area, used);
 	if (num__size(size, PAGE, MAX_BYTES, &bytes))
 		return -EINVAL;
 	if (!strcmp(line, "leave"))

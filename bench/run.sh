@@ -8,7 +8,8 @@ usage="usage: bench/run.sh OUT [JOBS]
   OUT   folder for the results; those of an earlier bench in it are replaced
   JOBS  guests at once, 1 to 64 [2]
 BUILD=DIR  products of the build [build/ of this checkout]
-QUICK=1    fewer sizes and one seed
+QUICK=1    fewer sizes, one seed, fewer rounds
+ACCEL=kvm  for the guests in real time: tcg or kvm [what make run found, else tcg]
 example: bench/run.sh results/bench
 Exit status: 0 done, 1 a guest failed, 2 wrong usage, 69 something is missing."
 EX_FAILED=1
@@ -43,9 +44,20 @@ esac
 top=$(cd "$(dirname "$0")/.." && pwd) || exit $EX_INFRA
 build=${BUILD:-$top/build}
 for need in kernel/bzImage qemu/qemu-system-x86_64 rootfs/root.erofs guest/hinttrace \
-	guest/hintsay guest/mcload guest/wave guest/gauge guest/hold bpf/hint.bpf.o; do
+	guest/hintsay guest/mcload guest/wave guest/gauge guest/hold guest/firsttouch bpf/hint.bpf.o; do
 	[ -e "$build/$need" ] || die $EX_INFRA "$build/$need is not there; run make bench"
 done
+# One kernel for all guests, even if another is built meanwhile.
+kernel=$(cd "$build/kernel" && pwd -P) || exit $EX_INFRA
+kernel_id=$(cat "$kernel/id") || exit $EX_INFRA
+if [ -z "${ACCEL:-}" ]; then
+	ACCEL=tcg
+	[ ! -r "$build/accel" ] || read -r ACCEL _ <"$build/accel"
+fi
+case $ACCEL in
+tcg | kvm) ;;
+*) die $EX_USAGE "ACCEL is '$ACCEL'; allowed: tcg, kvm" ;;
+esac
 mkdir -p "$1" || exit $EX_INFRA
 out=$(cd "$1" && pwd) || exit $EX_INFRA
 case $out in
@@ -60,7 +72,8 @@ trap 'exit 1' TERM INT
 pack() {
 	mkdir -p "$work/payload/bpf" &&
 		cp "$build/guest/hinttrace" "$build/guest/hintsay" "$build/guest/mcload" \
-			"$build/guest/wave" "$build/guest/gauge" "$build/guest/hold" "$work/payload/" &&
+			"$build/guest/wave" "$build/guest/gauge" "$build/guest/hold" \
+			"$build/guest/firsttouch" "$work/payload/" &&
 		cp "$build"/bpf/*.bpf.o "$work/payload/bpf/" &&
 		install -m 755 "$top/bench/guest-init.sh" "$work/payload/init" &&
 		tar --sort=name --mtime=@0 -C "$work/payload" -cf "$work/payload.tar" . &&
@@ -74,20 +87,26 @@ nvdimm() {
 	echo "-device nvdimm,id=nv$1,memdev=image$1,unarmed=on"
 }
 
-# boot NAME MIB BALLOON-PROPERTIES KERNEL-PARAMETERS: the guest's own file is
-# there already. Under the virtual clock one instruction is one nanosecond.
+# boot NAME KIND MIB BALLOON-PROPERTIES KERNEL-PARAMETERS: the guest's own file
+# is there already. Under the virtual clock one instruction is one nanosecond,
+# and a page that the host has dropped costs nothing: landing is in real time.
 boot() {
 	boot_dir=$out/$1
-	# shellcheck disable=SC2046 # words are wanted, none has a blank
+	if [ "$2" = landing ]; then
+		clock="-accel $ACCEL -rtc base=utc"
+	else
+		clock="-accel tcg,thread=single -icount shift=0,sleep=off,align=off"
+		clock="$clock -rtc clock=vm,base=2020-01-01T00:00:00"
+	fi
+	# shellcheck disable=SC2046,SC2086 # words are wanted, none has a blank
 	set -- "$1" "$build/qemu/qemu-system-x86_64" -L "$build/qemu/share" -nodefaults \
-		-no-user-config -machine pc,nvdimm=on,hpet=off -accel tcg,thread=single \
-		-cpu kvm64 -smp 1 -m "size=$2M,slots=4,maxmem=16G" \
-		-icount shift=0,sleep=off,align=off -rtc clock=vm,base=2020-01-01T00:00:00 \
-		-seed 1 -no-reboot -kernel "$build/kernel/bzImage" \
-		-append "console=ttyS0 panic=-1 oops=panic nokaslr root=/dev/pmem0 rootfstype=erofs ro init=/sbin/hint-init loglevel=6 tsc=reliable clocksource=tsc no_timer_check random.trust_cpu=on random.trust_bootloader=on mitigations=off dhash_entries=65536 ihash_entries=32768 mhash_entries=1024 mphash_entries=1024 thash_entries=4096 uhash_entries=512 $4" \
+		-no-user-config -machine pc,nvdimm=on,hpet=off $clock \
+		-cpu kvm64 -smp 1 -m "size=$3M,slots=4,maxmem=16G" \
+		-seed 1 -no-reboot -kernel "$kernel/bzImage" \
+		-append "console=ttyS0 panic=-1 oops=panic nokaslr root=/dev/pmem0 rootfstype=erofs ro init=/sbin/hint-init loglevel=6 tsc=reliable clocksource=tsc no_timer_check random.trust_cpu=on random.trust_bootloader=on mitigations=off dhash_entries=65536 ihash_entries=32768 mhash_entries=1024 mphash_entries=1024 thash_entries=4096 uhash_entries=512 $5" \
 		$(nvdimm 0 "$build/rootfs/root.erofs") $(nvdimm 1 "$work/payload.tar") \
 		-fw_cfg "name=opt/org.hintbuf/cell,file=$boot_dir/cell.env" \
-		-device "virtio-balloon-pci,ioeventfd=off$3" \
+		-device "virtio-balloon-pci,ioeventfd=off$4" \
 		-device virtio-serial-pci,id=ports,ioeventfd=off,max_ports=4 \
 		-chardev "file,id=work,path=$boot_dir/work.stream" \
 		-device virtserialport,bus=ports.0,nr=1,chardev=work,name=org.hintbuf.work \
@@ -123,18 +142,29 @@ slot() {
 	done
 }
 
+# host_thp FILE: the choice in force of those in the file.
+host_thp() {
+	sed -n 's/.*\[\(.*\)\].*/\1/p' "/sys/kernel/mm/transparent_hugepage/$1" 2>/dev/null
+}
+
 # cell NAME KIND MIB BUFFER-MIB ORDER CAPACITY SEED ACK-NS [ASSIGNMENT]...
 cell() {
-	slot "$jobs"
+	# What is in real time has the machine for itself.
+	if [ "$2" = landing ]; then
+		slot 1
+	else
+		slot "$jobs"
+	fi
 	name=$1
 	printf '  %-8s %s\n' BENCH "$name"
 	rm -rf "${out:?}/$name"
 	mkdir -p "$out/$name" || die $EX_INFRA "cannot make $out/$name"
 	props=",free-page-reporting=on,reporting-queue-size=$6,x-report-ack-base-ns=$8"
 	[ "$4" -eq 0 ] || props="$props,hint-buffer-size=$4M"
-	# A minute's delay: in a guest of kind mechanism only a flush reports.
+	# A minute's delay: but for the tracer, only a flush reports.
 	delay=60000
-	[ "$2" = mechanism ] || delay=2000
+	[ "$2" != tracer ] || delay=2000
+	kind=$2
 	params="page_reporting.page_reporting_order=$5 page_reporting.capacity=$6 page_reporting.delay_ms=$delay"
 	{
 		echo "HINT_BENCH='$2'"
@@ -144,13 +174,17 @@ cell() {
 		echo "HINT_CAPACITY=$6"
 		echo "HINT_SEED=$7"
 		echo "HINT_ACK_NS=$8"
+		echo "HINT_KERNEL=$kernel_id"
+		echo "HINT_ACCEL=$ACCEL"
+		echo "HINT_HOST_THP=$(host_thp enabled)"
+		echo "HINT_HOST_DEFRAG=$(host_thp defrag)"
 		mib=$(($3 + $4))
 		shift 8
 		for word in "$@"; do
 			echo "$word"
 		done
 	} >"$out/$name/cell.env"
-	boot "$name" "$mib" "$props" "$params"
+	boot "$name" "$kind" "$mib" "$props" "$params"
 }
 
 # Only what an earlier bench left there: the cells of a run have no cell.env.
@@ -162,9 +196,15 @@ done
 # host takes 200 ms, as in the default experiment. The longest guests go first.
 seeds="1 2"
 sizes="4 8 16 32 64 128 256 512"
+large="32 128 512"
+holds=8
+landings=8
 [ "$QUICK" = 0 ] || {
 	seeds=1
-	sizes="4 32 256"
+	sizes="4 32 512"
+	large=512
+	holds=2
+	landings=3
 }
 [ "$QUICK" = 1 ] ||
 	cell tracer-r1000-s1 tracer 512 64 9 32 1 200000000 HINT_RATE=1000 HINT_SECONDS=3
@@ -172,15 +212,34 @@ for seed in $seeds; do
 	cell "tracer-r250-s$seed" tracer 512 64 9 32 "$seed" 200000000 HINT_RATE=250 HINT_SECONDS=5
 done
 
+# mechanism NAME MIB BUFFER-MIB ORDER CAPACITY
+mechanism() {
+	cell "$1" mechanism "$2" "$3" "$4" "$5" 1 0 HINT_HOLE=64K HINT_ROUNDS=$holds
+}
+
 # The mechanisms. The host answers at once: what is counted is the guest's work.
+# With 4 GiB reporting too can fill a queue of 512 chunks.
+for capacity in 32 512; do
+	mechanism "reporting-m4096-o9-c$capacity" 4096 0 9 $capacity
+done
+for size in $large; do
+	mechanism "buffer-m4096-o9-c512-b$size" 4096 "$size" 9 512
+done
 for order in 9 0; do
-	[ $order -eq 9 ] || sizes="4 32 256"
+	[ $order -eq 9 ] || sizes="4 32 512"
 	for capacity in 32 128 512; do
-		cell "reporting-o$order-c$capacity" mechanism 1024 0 $order $capacity 1 0 HINT_HOLE=64K
+		mechanism "reporting-o$order-c$capacity" 1024 0 $order $capacity
 	done
 	for size in $sizes; do
-		cell "buffer-o$order-c512-b$size" mechanism 1024 "$size" $order 512 1 0 HINT_HOLE=64K
+		mechanism "buffer-o$order-c512-b$size" 1024 "$size" $order 512
 	done
+done
+
+# Memory that the host has dropped: its own page faults are what is measured.
+for size in 0 64; do
+	capacity=512
+	[ $size -gt 0 ] || capacity=32
+	cell "landing-b$size" landing 512 $size 9 $capacity 1 0 HINT_ROUNDS=$landings
 done
 slot 1
 

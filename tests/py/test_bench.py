@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main
-from analysis.bench import Hold, enough, load_boot, lock_holds, mechanism
+from analysis.bench import Hold, analyse_bench, enough, load_bench, load_boot, lock_holds, mechanism
 from analysis.fields import BadRecord
 
 MIB = 1 << 20
@@ -25,6 +25,7 @@ def lock(t: int, address: str, task: str = "kworker/0:1-10") -> str:
 
 
 TRACE = [
+    "# part traced\n",
     "# tracer: nop\n",
     lock(1000, "0xaa", "gauge-70"),  # another task's: not ours
     lock(2000, "0xaa"),  # not a zone's: nothing is reported under it
@@ -35,13 +36,21 @@ TRACE = [
     lock(3400, "0xbb"),
     event(3500, "page_reporting_batch", "nr_chunks=1 nr_pages=512"),
     "overrun: 2\n",
+    "# part held\n",
+    lock(5000, "0xbb", "gauge-70"),
+    lock(6000, "0xbb"),
+    lock(6050, "0xcc", "gauge-70"),
+    lock(6400, "0xbb"),
+    event(6550, "local_timer_entry", "vector=236"),  # it waited for the release
+    event(9000, "page_reporting_batch", "nr_chunks=1 nr_pages=512"),
+    lock(9100, "0xaa"),
     "dropped events: 1\n",
 ]
 
 
 def test_lock_holds():
     locks = lock_holds(TRACE)
-    assert locks.holds == (Hold(400, 4), Hold(100, 1))
+    assert locks.holds == (Hold(400, 1), Hold(150, 1))
     assert locks.exchanges == (Hold(250, 2),)
     assert (locks.nr_events, locks.nr_lost) == (7, 3)
 
@@ -64,9 +73,10 @@ class Guest:
             f"virtio_console_flush_buf port 1, in_len {n}, out_len {n}\n" for n in (10, len(text) - 10)
         ]
 
-    def batch(self, chunks: int, size: int) -> None:
+    def batch(self, chunks: int, size: int, discarded: int | None = None) -> None:
+        discarded = size if discarded is None else discarded
         self.device.append(
-            f"virtio_balloon_report chunks: {chunks} bytes: {size} discarded: {size} in 9 ns\n"
+            f"virtio_balloon_report chunks: {chunks} bytes: {size} discarded: {discarded} in 9 ns\n"
         )
 
     def part(self, name: str, ticks: int, idle: int, free: int, batches: list[int]) -> None:
@@ -106,6 +116,7 @@ def make_mechanism(folder: Path, buffer: int, cost: int) -> Path:
     guest.part("all", 1_000_000 + cost, 1_000_000, 1024 * MIB, [512 * MIB, 256 * MIB])
     guest.part("again", cost, 0, 1024 * MIB, [512 * MIB, 256 * MIB])
     guest.part("traced", cost + 700, 0, 1024 * MIB, [512 * MIB, 256 * MIB])
+    guest.part("held-1", cost + 70, 0, 1024 * MIB, [512 * MIB])
     guest.part("packed", 10_000, 0, 128 * MIB, [])
     guest.part("scattered", 10_000, 0, 500 * MIB, [372 * MIB])
     guest.end(TRACE)
@@ -125,7 +136,9 @@ def test_mechanism(tmp_path):
         "scattered": 0,
     }
     assert row.event_cost == 100
-    assert (row.hold_max, row.exchange_max, row.nr_lost) == (0.0, 50.0, 3)
+    assert (row.hold_p50, row.hold_p999, row.hold_max, row.nr_holds) == (50.0, 300.0, 300.0, 2)
+    assert row.hold_per_gib == 700
+    assert (row.exchange_max, row.nr_lost) == (50.0, 3)
 
 
 def test_enough(tmp_path):
@@ -170,9 +183,10 @@ def test_report(tmp_path, capsys):
     assert "ten times a second, 1.100 times, beyond the aim" in out
     assert "cheaper, up to the largest measured" in out
     got = json.loads((tmp_path / "bench.json").read_text())
-    assert got["enough_buffer_bytes"] == {"9": 32 * MIB}
+    assert got["enough_buffer"] == [{"mem_bytes": 1024 * MIB, "order": 9, "buffer_bytes": 32 * MIB}]
     assert got["tracer"]["firings"] == {"isolate": 9}
     assert got["tracer"]["perf_events"] == 42
+    assert "longest hold of the zone lock, instructions: 300 in reporting with a queue of 512" in out
     ratios = {r["label"]: r["ratio"]["instructions_per_gib"] for r in got["mechanisms"]}
     assert ratios == {"reporting": 1.0, "buffer 4 MiB": 0.6, "buffer 32 MiB": 0.5}
     page = (tmp_path / "bench.html").read_text()
@@ -207,3 +221,72 @@ def test_an_arm_that_reports_nothing(tmp_path, capsys):
     assert (row.instructions_per_gib, row.hold_max, row.residue_bytes["all"]) == (None, None, 900 * MIB)
     assert main(["bench", str(tmp_path)]) == 0
     assert "told the host nothing: it begins only with 1 GiB free" in capsys.readouterr().out
+
+
+def make_landing(folder: Path, buffer: int, slow: int, kernel: str = "k1") -> Guest:
+    guest = Guest(
+        folder,
+        HINT_BENCH="landing",
+        HINT_MEM_BYTES=str(512 * MIB),
+        HINT_BUFFER_BYTES=str(buffer * MIB),
+        HINT_HOST_THP="madvise",
+        HINT_HOST_DEFRAG="defer+madvise",
+        HINT_KERNEL=kernel,
+        HINT_ACCEL="tcg",
+    )
+    guest.say(type="hello", release="6.12", buffer_held_pages=0)
+    guest.batch(1, 4 * MIB)
+    for r in (1, 2):
+        for state, n in (("backed", 64), ("unbacked", 64 * slow)):
+            nr = {"backed": 0, "unbacked": 0, "other": 0, state: 75}
+            nr["other"] = 25
+            guest.say(type="touch", name=f"{state}-page-{r}", bytes=409600, small=0, **nr)
+            counts = [[n, 74], [n + 10, 1]]
+            guest.say(
+                type="hist",
+                name=f"page_{state}",
+                unit="ns",
+                sub_bits=7,
+                n=75,
+                sum=75 * n,
+                max=n + 10,
+                counts=counts,
+            )
+            guest.say(
+                type="hist", name="page_other", unit="ns", sub_bits=7, n=25, sum=25, max=1, counts=[[1, 25]]
+            )
+    return guest
+
+
+def test_landing(tmp_path, capsys):
+    make_landing(tmp_path / "l0", 0, 1).end([])
+    make_landing(tmp_path / "l64", 64, 2).end([])
+    assert main(["bench", str(tmp_path)]) == 0
+    landing = analyse_bench(load_bench(tmp_path)).landing
+    reporting, buffer = landing.pairs
+    assert (reporting.label, buffer.label, buffer.kind) == ("reporting", "buffer 64 MiB", "page")
+    assert (buffer.backed.n, buffer.backed.ns["p50"], buffer.backed.ns["p99"]) == (150, 64.0, 74.0)
+    assert reporting.ratio["p50"].median == 1.0 and buffer.ratio["p50"].median == 2.0
+    assert [(s.label, s.state, s.unbacked.median) for s in landing.shares] == [
+        ("reporting", "unbacked", 0.75),
+        ("buffer 64 MiB", "unbacked", 0.75),
+    ]
+    out = capsys.readouterr().out
+    assert "75% of the pages are such" in out
+    page = (tmp_path / "bench.html").read_text()
+    assert "on for guest memory (madvise, which QEMU asks for), defrag defer+madvise" in page
+
+
+def test_landing_demands_that_the_host_dropped_it(tmp_path, capsys):
+    guest = make_landing(tmp_path / "l0", 0, 1)
+    guest.batch(1, 4 * MIB, discarded=MIB)
+    guest.end([])
+    assert main(["bench", str(tmp_path)]) == 2
+    assert "device.log" in capsys.readouterr().err
+
+
+def test_kernels_are_not_mixed(tmp_path, capsys):
+    make_landing(tmp_path / "l0", 0, 1).end([])
+    make_landing(tmp_path / "l64", 64, 2, kernel="k2").end([])
+    main(["bench", str(tmp_path)])
+    assert "2 different kernels: they do not compare" in capsys.readouterr().out
