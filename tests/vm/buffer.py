@@ -10,12 +10,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import guestvm
+import tracer
 from guestvm import GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, TOP, Guest, Scratch, Tap
 
 # 2 MiB more: the page structs of the buffer.
@@ -124,63 +124,25 @@ def hint_under_load(tap: Tap, guest: Guest, what: str, mib: int, exchanges: int,
            f"{what}: never more out than the buffer", after)
 
 
-def check_trace(tap: Tap, text: str, exchanges: int) -> None:
-    """What the tracer saw, against the kernel's own count."""
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    violations = [x for x in lines if x.get("kind") == "exchange_violation"]
-    tap.is_(violations[:3], [], "no exchange changed the number of free pages")
-    samples = [x for x in lines if x["type"] == "sample"]
-    last = samples[-1]
-    tap.is_(last["exchange_free_delta_pages"], 0, "nor did all of them together")
-    tap.is_(last["exchanges"], exchanges, "the tracer saw as many exchanges as the kernel counts")
-    tap.ok(exchanges >= EXCHANGES, f"at least {EXCHANGES} exchanges were checked", exchanges)
-    tap.is_(last["uncompensated_page_ns"], 0, "no page was ever held without a replacement")
-    lacks = {(z["node"], z["zone"], z["buffer_pages"] + z["held_pages"])
-             for s in samples for z in s["zones"] if z["buffer_pages"] + z["held_pages"]}
-    tap.is_(lacks, set(), "in every sample the buffer of each zone lacks exactly what is held")
-    tap.is_(sum(z["held_pages"] for z in last["zones"]), 0, "at rest nothing is held")
-    dropped = {x["probe"]: x["dropped"] for x in lines if x["type"] == "loss" and x["dropped"]
-               and x["probe"] in ("exchange", "isolate", "putback", "buffer")}
-    tap.is_(dropped, {}, "the tracer missed nothing")
-
-
 def check_load(tap: Tap, scratch: Scratch) -> None:
     payload = scratch.payload(selftest(scratch))
     with Guest(scratch, "load", *BUFFER, smp=2, payload=payload, cmdline=(
             "page_reporting.page_reporting_order=9 page_reporting.capacity=256")) as guest:
         check_selftest(tap, guest)
 
-        # Nothing is under way while the tracer attaches.
-        guest.sh(f"echo 60000 >{PARAM}/delay_ms")
-        guest.flush()
+        before = tracer.start(guest)
         held = guest.number("buffer_held_pages")
-        before = guest.number("exchanges")
-        guest.sh("(cd /run; hinttrace -j --interval 250 --ready /run/ready >/run/trace 2>/run/trace.err; "
-                 "echo $? >/run/trace.status) & "
-                 "tries=0; while [ ! -e /run/ready ] && [ $tries -lt 600 ]; do "
-                 "sleep 0.1; tries=$((tries + 1)); done; [ -e /run/ready ]")
-        # A pass already put off keeps its delay: have it now.
-        guest.sh(f"echo 10 >{PARAM}/delay_ms")
-        guest.flush()
-
         for seed, (order, back, mib, exchanges) in enumerate(LOADS, 1):
             guest.sh(f"echo {order} >{PARAM}/page_reporting_order; echo {back} >{PARAM}/swap_back")
             what = f"order {order}, swap back {back}"
             hint_under_load(tap, guest, what, mib, exchanges, seed)
             tap.is_(guest.number("buffer_held_pages"), held, f"{what}: the buffer is held in full")
 
-        guest.sh(f"echo 60000 >{PARAM}/delay_ms")
-        guest.flush()
-        exchanges = guest.number("exchanges") - before
-        status = guest.sh("kill -TERM $(cat /run/ready); tries=0; "
-                          "while [ ! -e /run/trace.status ] && [ $tries -lt 300 ]; do "
-                          "sleep 0.1; tries=$((tries + 1)); done; cat /run/trace.status /run/trace.err")
-        tap.ok(status.startswith("0\n"), "the tracer ended well", status)
-        trace = guest.sh("grep -vE '\"kind\":\"(batch|direct_reclaim|compaction_stall|kswapd_wake|alloc_fail)\"|"
-                         "\"type\":\"hist\"' /run/trace")
-        check_trace(tap, trace, exchanges)
-
+        lines = tracer.stop(guest)
         numbers = guest.numbers()
+        exchanges = numbers["exchanges"] - before
+        tap.is_(tracer.conserved(lines, exchanges), "", "every exchange conserves the free pages and the buffer")
+        tap.ok(exchanges >= EXCHANGES, f"at least {EXCHANGES} exchanges were checked", exchanges)
         tap.note(f"the kernel's numbers: {numbers}")
         device = guest.device()
         tap.ok(device["bytes-received"] >= HINTED_MIB * MIB,

@@ -8,11 +8,13 @@ import sys
 import buffer
 import guestvm
 import lifecycle
+import memory
 from guestvm import GUEST, KERNEL, QEMU, ROOTFS, GuestError, Scratch, Tap
 
 
 def test(tap: Tap, scratch: Scratch) -> None:
-    for check in (lifecycle.check_load, lifecycle.check_batch_out, buffer.check_load):
+    for check in (lifecycle.check_load, lifecycle.check_batch_out, lifecycle.check_suspend,
+                  memory.check_offline, memory.check_plug, buffer.check_load):
         try:
             check(tap, scratch)
         except GuestError as err:

@@ -37,17 +37,24 @@ SYSFS = "/sys/kernel/mm/page_reporting"
 PARAM = "/sys/module/page_reporting/parameters"
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
 
-# As collectors/run_console.c has them. A genuine shortage of memory is none.
+# As collectors/run_console.c has them (tests/py/test_guestvm.py compares). A
+# genuine shortage of memory is none.
 SPLAT = re.compile(
-    r"BUG: |kernel BUG at |WARNING: |Oops: |general protection fault|double fault|"
-    r"[Uu]nable to handle kernel|KASAN: |KFENCE: |UBSAN: |blocked for more than |"
-    r"INFO: possible |INFO: trying to register non-static key|suspicious RCU usage|"
-    r"rcu: INFO: .* stall|detected stalls|lock(ing)? dependency|inconsistent lock state|"
-    r"DEBUG_LOCKS_WARN_ON|sleeping function called from invalid|scheduling while atomic|"
-    r"soft lockup|hard LOCKUP|workqueue lockup|list_(add|del) corruption|refcount_t: |"
-    r"Bad page |Bad rss-counter|Kernel panic|pagealloc: memory corruption")
-HARMLESS = re.compile(r"WARNING: See https://|Spectre V2 : WARNING|MDS: WARNING|"
-                      r"Kernel command line: |Command line: ")
+    r"BUG: |kernel BUG at |WARNING: |Oops: |Oops\[#|general protection fault|double fault|"
+    r"[Uu]nable to handle kernel|Internal error: |KASAN: |KCSAN: |KFENCE: |KMSAN: |UBSAN: |"
+    r"blocked for more than |INFO: possible |INFO: trying to register non-static key|"
+    r"possible (recursive|circular) locking|possible irq lock inversion|inconsistent lock state|"
+    r"[Ii]nvalid wait context|held lock freed|bad unlock balance|lock(ing)? dependency|"
+    r"DEBUG_LOCKS_WARN_ON|suspicious RCU usage|RCU nest depth|"
+    r"rcu: INFO: .* stall|detected stalls|self-detected stall|soft lockup|hard LOCKUP|"
+    r"workqueue lockup|nobody cared \(try booting|sleeping function called from invalid|"
+    r"scheduling while atomic|list_(add|del) corruption|refcount_t: |"
+    r"[Bb]ad page|Bad rss-counter|page dumped because|"
+    r"pagealloc: memory corruption|unreferenced object 0x|Kernel panic")
+# Memory that could not go offline is dumped; whether it had to is the test's.
+HARMLESS = re.compile(r"traps: |DEBUG: |WARNING: See https://|Spectre V2 : WARNING|MDS: WARNING|"
+                      r"memory used by lock dependency info|Kernel command line: |Command line: |"
+                      r"page dumped because: (migration failure|unmovable page)")
 
 # Sizes of hash tables follow from all memory found at boot, the buffer included.
 CMDLINE = (
@@ -125,7 +132,7 @@ class Scratch:
         files = {"init": TOP / "tests/vm/agent.init", **(extra or {})}
         for tool in ("soak", "hinttrace", "hintsay"):
             files[tool] = GUEST / tool
-        for obj in ("hint", "swap", "allocfail"):
+        for obj in ("hint", "swap", "allocfail", "sample"):
             files[f"bpf/{obj}.bpf.o"] = GUEST / f"bpf/{obj}.bpf.o"
         for name, source in files.items():
             target = folder / name
@@ -139,6 +146,15 @@ class Scratch:
         return tar
 
 
+    def disk(self, name: str, mib: int) -> list[str]:
+        """QEMU's options for an empty disk: /dev/vda in the guest if it is the first."""
+        path = self.dir / f"{name}.disk"
+        with path.open("wb") as file:
+            file.truncate(mib * MIB)
+        return ["-blockdev", f"driver=file,node-name={name},filename={path},cache.no-flush=on",
+                "-device", f"virtio-blk-pci,drive={name}"]
+
+
 def pad(path: Path) -> None:
     """An NVDIMM is a multiple of 2 MiB."""
     size = path.stat().st_size
@@ -146,10 +162,11 @@ def pad(path: Path) -> None:
 
 
 class Guest:
-    """A running guest. Use as a context manager. `mem` is in MiB: "512M"."""
+    """A running guest. Use as a context manager. `mem` is in MiB: "512M"; `cpu`
+    adds features to the emulated CPU: ",+pdpe1gb"."""
 
     def __init__(self, scratch: Scratch, name: str, mem: str, balloon: str = "", *,
-                 cmdline: str = "", smp: int = 1, icount: bool = False,
+                 cmdline: str = "", smp: int = 1, icount: bool = False, cpu: str = "",
                  extra: list[str] | None = None, payload: Path | None = None,
                  qemu: list[str] | None = None, kernel: list[str] | None = None) -> None:
         self.name = name
@@ -162,10 +179,10 @@ class Guest:
         if ACCEL == "kvm":
             accel = ["-accel", "kvm", "-cpu", "host"]
         elif icount:
-            accel = ["-accel", "tcg,thread=single", "-cpu", "kvm64", "-icount",
+            accel = ["-accel", "tcg,thread=single", "-cpu", f"kvm64{cpu}", "-icount",
                      "shift=0,sleep=off,align=off", "-rtc", "clock=vm,base=2020-01-01T00:00:00"]
         else:
-            accel = ["-accel", "tcg,thread=multi", "-cpu", "kvm64"]
+            accel = ["-accel", "tcg,thread=multi", "-cpu", f"kvm64{cpu}"]
         command = (qemu or [str(QEMU / "qemu-system-x86_64"), "-L", str(QEMU / "share")]) + [
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-machine", "pc,nvdimm=on,hpet=off", *accel,
@@ -278,6 +295,10 @@ class Guest:
         lines = self.sh(f"cd {SYSFS} && grep . *").split()
         return {key: int(value) for key, value in (x.split(":") for x in lines)}
 
+    def has(self, option: str) -> bool:
+        """Is CONFIG_option=y in the kernel's configuration?"""
+        return not self.run(f"zcat /proc/config.gz | grep -qx CONFIG_{option}=y")[0]
+
     def flush(self) -> None:
         """Report all there is; -EAGAIN while something keeps freeing is fine."""
         self.run(f"echo 1 >{PARAM}/flush 2>/dev/null")
@@ -326,7 +347,7 @@ def accounting(guest: Guest) -> dict[str, int]:
 
 
 SOAK_LINE = re.compile(r"soak: (\d+) MiB verified, (\d+) mismatches, (\d+) requests refused, "
-                       r"(\d+) of (\d+) processes failed")
+                       r"(\d+) of (\d+) processes failed(?:; (\d+) MiB were read back)?")
 
 
 def soak_start(guest: Guest, mib: int, duration: str, procs: int = 8, seed: int = 1,
@@ -346,7 +367,7 @@ def soak_result(guest: Guest, timeout: float = 600) -> dict[str, int]:
         raise GuestError(f"{guest.name}: soak came to no end: {out}")
     return {"status": int(out.split()[0]), "verified_mib": int(match[1]),
             "mismatches": int(match[2]), "refused": int(match[3]), "failed": int(match[4]),
-            "output": out}  # type: ignore[dict-item]
+            "reread_mib": int(match[6] or 0), "output": out}  # type: ignore[dict-item]
 
 
 def main_of(test: object) -> int:

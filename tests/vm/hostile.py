@@ -125,6 +125,7 @@ def check_run_time(tap: Tap, scratch: Scratch) -> None:
         tap.ok(int(status, 16) & NEEDS_RESET, f"{name}: it says so", status)
         sum_is(tap, guest, whole, name)
         tap.ok(free_mib(guest) > free - 8, f"{name}: no memory is missing", (free, free_mib(guest)))
+        rebind(tap, guest, whole, "needs-reset")
         power_off(tap, guest, "all at run time")
 
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The life cycle of the hinting buffer. Prints TAP.
 
-Driver, size and memory come and go while a checker uses memory. Whatever
-happens, the memory managed and that in the buffer are together what they were,
-content stays, and the kernel prints no splat.
+Driver and size come and go, and the guest is suspended, while a checker uses
+memory. Whatever happens, the memory managed and that in the buffer are together
+what they were, the buffer is whole as soon as there is memory for it, content
+stays, and the kernel prints no splat. memory.py is about memory that comes and
+goes.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sys
 import time
 
 import guestvm
-from guestvm import (DRIVER, GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, SYSFS, Guest, GuestError,
+from guestvm import (DRIVER, GUEST, KERNEL, MIB, QEMU, ROOTFS, SYSFS, Guest, GuestError,
                      Scratch, Tap, accounting)
 
 REPORTING = "free-page-reporting=on"
@@ -65,6 +67,18 @@ done""")
     sum_is(tap, guest, whole, "rebind")
 
 
+def whole_again(tap: Tap, guest: Guest, name: str) -> None:
+    """The buffer gets what it lacks by itself: passes, but no change of its size."""
+    for _ in range(50):
+        guest.flush()
+        numbers = guest.numbers()
+        if numbers["buffer_held_pages"] == numbers["buffer_wanted_pages"] > 0:
+            break
+        time.sleep(0.1)
+    held, wanted = numbers["buffer_held_pages"], numbers["buffer_wanted_pages"]
+    tap.ok(held == wanted > 0, f"{name}: the buffer is whole", f"{held} of {wanted} pages")
+
+
 def settled(guest: Guest, wanted: int) -> int:
     """Wait until the driver has seen a size; pages held then."""
     for _ in range(100):
@@ -107,90 +121,8 @@ def check_resize(tap: Tap, guest: Guest) -> None:
     soak_ok(tap, guest, f"{nr} sizes in 6 s")
     # The last size may have come under load; now there is memory for all of it.
     settled(guest, 64 * 256)
-    guest.balloon("hint-buffer-size", 62 * MIB)
-    settled(guest, 62 * 256)
-    guest.balloon("hint-buffer-size", 64 * MIB)
-    tap.is_(settled(guest, 64 * 256), 64 * 256, f"{nr} sizes in 6 s: the buffer can be made whole again")
+    whole_again(tap, guest, f"{nr} sizes in 6 s")
     sum_is(tap, guest, whole, f"{nr} sizes in 6 s")
-
-
-# The last block of boot memory holds what the firmware reserved.
-BLOCKS = """
-for block in $(ls -dv /sys/devices/system/memory/memory* | head -n -1); do
-	zones=$(cat $block/valid_zones)
-	[ "$(cat $block/state)" = online ] && [ "${zones%% *}" = Movable ] && echo ${block##*/memory}
-done
-:
-"""
-
-
-def check_offline(tap: Tap, guest: Guest) -> None:
-    """Blocks of ZONE_MOVABLE, in which the buffer has its share, go and come back."""
-    whole = accounting(guest)
-    blocks = guest.sh(BLOCKS).split()
-    if not tap.ok(bool(blocks), "offline: there are blocks of ZONE_MOVABLE", guest.sh(
-            "grep . /sys/devices/system/memory/memory*/valid_zones")):
-        return
-    guestvm.soak_start(guest, 128, "30s", procs=4, seed=14)
-    for nr, block in enumerate(blocks[:2], 1):
-        state = f"/sys/devices/system/memory/memory{block}/state"
-        begin = time.monotonic()
-        status, out = guest.run(f"timeout 60 sh -c 'echo offline >{state}'; cat {state}", 120)
-        tap.is_(out.split()[-1:], ["offline"], f"offline: block {block} goes offline")
-        tap.note(f"block {block}: {out.strip()} after {time.monotonic() - begin:.1f} s")
-        now = accounting(guest)
-        tap.is_(now["managed"] + now["held"], whole["managed"] + whole["held"] - nr * 128 * 256,
-                f"offline: managed and held pages are 128 MiB fewer (block {block})")
-    guest.flush()
-    held = guest.number("buffer_held_pages")
-    tap.note(f"held {held} of {whole['held']} pages with {len(blocks[:2])} blocks offline")
-    tap.ok(0 < held <= whole["held"], "offline: a buffer remains", held)
-    for block in blocks[:2]:
-        guest.sh(f"echo online_movable >/sys/devices/system/memory/memory{block}/state")
-    soak_ok(tap, guest, "offline and online")
-    sum_is(tap, guest, whole, "offline and online")
-    # The shares were taken under load, when a zone may have lacked whole chunks.
-    guest.balloon("hint-buffer-size", 62 * MIB)
-    settled(guest, 62 * 256)
-    guest.balloon("hint-buffer-size", 64 * MIB)
-    tap.is_(settled(guest, 64 * 256), whole["held"],
-            "offline and online: the buffer can be made whole again")
-
-
-def check_virtio_mem(tap: Tap, guest: Guest) -> None:
-    """Hot-added memory gets a share of the buffer and can be taken away again."""
-    whole = accounting(guest)
-    vmem = {"path": "/machine/peripheral/vmem0", "property": "requested-size"}
-    size = {"path": "/machine/peripheral/vmem0", "property": "size"}
-
-    def plug(mib: int) -> int:
-        guest.qmp("qom-set", **vmem, value=mib * MIB)
-        for _ in range(300):
-            if guest.qmp("qom-get", **size) == mib * MIB:
-                break
-            time.sleep(0.1)
-        return guest.qmp("qom-get", **size) // MIB  # type: ignore[operator]
-
-    guest.sh("echo online_movable >/sys/devices/system/memory/auto_online_blocks")
-    tap.is_(plug(256), 256, "hot-add: 256 MiB are plugged")
-    guest.flush()
-    now = accounting(guest)
-    tap.note(f"hot-add: held {now['held']} pages, managed {now['managed']}, was {whole}")
-    tap.is_(now["managed"] + now["held"], whole["managed"] + whole["held"] + 256 * 256,
-            "hot-add: managed and held pages are 256 MiB more")
-    tap.is_(now["held"], whole["held"], "hot-add: the buffer is as large as before")
-    guestvm.soak_start(guest, 320, "8s", seed=15)
-    soak_ok(tap, guest, "hot-add")
-    guest.flush()
-    # virtio-mem takes contiguous ranges, which fail where a chunk of the buffer
-    # is in the way (the series says so): not all of it may go.
-    left = plug(0)
-    tap.note(f"hot-remove: {left} of 256 MiB stay plugged")
-    tap.ok(left < 256, "hot-remove: memory can be taken away again", left)
-    guest.flush()
-    now = accounting(guest)
-    tap.is_(now["managed"] + now["held"], whole["managed"] + whole["held"] + left * 256,
-            "hot-remove: managed and held pages add up to what is left")
 
 
 def check_race(tap: Tap, guest: Guest) -> None:
@@ -217,16 +149,50 @@ echo done""")
     sum_is(tap, guest, whole, "race")
 
 
+# All but 40 MiB, in small pages that stay.
+HOG = """
+mkdir -p /run/hog
+mount -t tmpfs -o size=100%,huge=never hog /run/hog
+free_kib=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
+dd if=/dev/zero of=/run/hog/all bs=1M count=$((free_kib / 1024 - 40)) 2>&1
+"""
+
+
+def check_short(tap: Tap, guest: Guest) -> None:
+    """A buffer that finds too little free memory is filled when there is more."""
+    whole = accounting(guest)
+    for name, before, after in (
+            ("grown in a full guest", "", ""),
+            ("taken in a full guest", f"echo $device >{DRIVER}/unbind || exit 1",
+             f"echo $device >{DRIVER}/bind || exit 1")):
+        if not before:
+            guest.balloon("hint-buffer-size", 2 * MIB)
+            settled(guest, 2 * 256)
+        guest.sh(f"device={DEVICE}\n{before}\n{HOG}\n{after}")
+        guest.balloon("hint-buffer-size", 64 * MIB)
+        held = settled(guest, 64 * 256)
+        tap.is_(guest.number("buffer_wanted_pages"), 64 * 256, f"{name}: 64 MiB are wanted")
+        tap.ok(held < 64 * 256, f"{name}: there is not enough for it", held)
+        sum_is(tap, guest, whole, name)
+        guest.sh("umount /run/hog")
+        # What was freed is to be reported, so a pass follows.
+        for _ in range(100):
+            if guest.number("buffer_held_pages") == 64 * 256:
+                break
+            time.sleep(0.1)
+        tap.is_(guest.number("buffer_held_pages"), 64 * 256,
+                f"{name}: whole once there is memory, by itself (held {held} before)")
+        sum_is(tap, guest, whole, f"{name}, then freed")
+
+
 def check_load(tap: Tap, scratch: Scratch) -> None:
-    with Guest(scratch, "load", "770M", BUFFER, smp=2, cmdline=f"{FAST} movablecore=450M", extra=[
-            "-object", "memory-backend-ram,id=hot,size=1G",
-            "-device", "virtio-mem-pci,id=vmem0,memdev=hot,requested-size=0"]) as guest:
+    with Guest(scratch, "load", "770M", BUFFER, smp=2,
+               cmdline=f"{FAST} movablecore=450M") as guest:
         check_rebind(tap, guest)
         check_resize(tap, guest)
         check_race(tap, guest)
-        check_offline(tap, guest)
-        check_virtio_mem(tap, guest)
-        tap.is_(guest.splats(), [], "driver, size and memory come and go: no splat")
+        check_short(tap, guest)
+        tap.is_(guest.splats(), [], "driver and size come and go: no splat")
 
 
 def check_batch_out(tap: Tap, scratch: Scratch) -> None:
@@ -249,6 +215,59 @@ def check_batch_out(tap: Tap, scratch: Scratch) -> None:
         soak_ok(tap, guest, "batch out")
         tap.is_(guest.device()["violations"], 0, "batch out: never more out than the buffer")
         tap.is_(guest.splats(), [], "batch out: no splat")
+
+
+def suspend(guest: Guest, level: str) -> None:
+    guest.sh(f"echo {level} >/sys/power/pm_test && echo mem >/sys/power/state", 120)
+
+
+def check_suspend(tap: Tap, scratch: Scratch) -> None:
+    """All drivers frozen and restored with batches out, the size changed meanwhile."""
+    with Guest(scratch, "suspend", "578M", f"{BUFFER},x-report-ack-base-ns=20000000", smp=2,
+               cmdline=f"{FAST} no_console_suspend loglevel=7") as guest:
+        if not (guest.has("SUSPEND") and guest.has("PM_DEBUG")):
+            tap.ok(False, "suspend: the guest can be suspended",
+                   "the kernel has not CONFIG_SUSPEND=y and CONFIG_PM_DEBUG=y")
+            return
+        delay = "/sys/module/suspend/parameters/pm_test_delay"
+        whole = accounting(guest)
+        guest.sh(f"echo 1 >{delay}")
+        guestvm.soak_start(guest, 256, "45s", seed=51)
+        for level, times in (("freezer", 2), ("devices", 10)):
+            for nr in range(1, times + 1):
+                suspend(guest, level)
+                before = guest.device()["bytes-received"]
+                for _ in range(30):
+                    if guest.device()["bytes-received"] > before:
+                        break
+                    time.sleep(0.1)
+                now = accounting(guest)
+                tap.ok(now["managed"] + now["held"] == whole["managed"] + whole["held"]
+                       and guest.device()["bytes-received"] > before,
+                       f"suspend: {level}, {nr}: as before, and hinting goes on",
+                       f"was {whole}, is {now}\n{before} and {guest.device()}")
+        soak_ok(tap, guest, "suspend")
+        whole_again(tap, guest, "suspend")
+
+        frozen = "PM: suspend debug: Waiting for 4 second"
+        for mib in (32, 64):
+            waits = guest.console().count(frozen)
+            guest.start(f"echo 4 >{delay}; echo devices >/sys/power/pm_test; "
+                        "echo mem >/sys/power/state")
+            for _ in range(150):
+                if guest.console().count(frozen) > waits:
+                    break
+                time.sleep(0.1)
+            waited = guest.console().count(frozen) > waits
+            guest.balloon("hint-buffer-size", mib * MIB)
+            status, out = guest.result(120)
+            tap.ok(waited and not status, f"suspend: the size becomes {mib} MiB while all is frozen",
+                   f"seen frozen: {waited}, status {status} {out}")
+            tap.is_(settled(guest, mib * 256), mib * 256, f"suspend: {mib} MiB are held afterwards")
+            sum_is(tap, guest, whole, f"suspend, {mib} MiB")
+        guest.balloon("hint-buffer-size", 48 * MIB)
+        tap.is_(settled(guest, 48 * 256), 48 * 256, "suspend: later changes are seen as ever")
+        tap.is_(guest.splats(), [], "suspend: no splat")
 
 
 def check_poison(tap: Tap, scratch: Scratch) -> None:
@@ -308,7 +327,7 @@ def check_sizes(tap: Tap, scratch: Scratch) -> None:
 
 
 def test(tap: Tap, scratch: Scratch) -> None:
-    for check in (check_load, check_batch_out, check_poison, check_sizes):
+    for check in (check_load, check_batch_out, check_suspend, check_poison, check_sizes):
         try:
             check(tap, scratch)
         except GuestError as err:

@@ -3,7 +3,8 @@
 
 In each row a checker of contents runs with the tracer watching every exchange:
 none may change the free pages of its zone, managed and held pages must add up
-to what they were, and so must the buffer of each zone.
+to what they were, and so must the buffer of each zone. A guest at rest reports
+its memory once, however small the buffer. A CMA area is not in the buffer.
 
 FULL=1: all rows. Otherwise the first, which has most in one: 4 vCPUs, 2 nodes,
 ZONE_MOVABLE. ROW=N: that row.
@@ -11,13 +12,14 @@ ZONE_MOVABLE. ROW=N: that row.
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
 
 import guestvm
+import tracer
 from guestvm import (GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, Guest, GuestError, Scratch, Tap,
                      accounting)
 
@@ -30,12 +32,13 @@ class Row:
     mem_mib: int		# X
     buffer_mib: int		# B
     cmdline: str = ""
-    needs: str = ""		# of the kernel's configuration
+    cma_mib: int = 0
 
     def name(self) -> str:
         return (f"{self.vcpus} vCPU, {self.nodes} node{'s' if self.nodes > 1 else ''}, order "
                 f"{self.order}, X {self.mem_mib} MiB, B {self.buffer_mib} MiB"
-                f"{', ' + self.cmdline if self.cmdline else ''}")
+                f"{', ' + self.cmdline if self.cmdline else ''}"
+                f"{f', CMA {self.cma_mib} MiB' if self.cma_mib else ''}")
 
 
 ROWS = (
@@ -63,8 +66,9 @@ ROWS = (
     Row(2, 1, 9, 512, 64, "kernelcore=50%"),
     Row(2, 2, 9, 1024, 64, "movable_node kernelcore=50%"),
     Row(2, 1, 0, 512, 64, "movablecore=128M"),
-    Row(2, 1, 9, 512, 64, "cma=64M", "CONFIG_DMA_CMA=y"),
-    Row(2, 1, 0, 512, 64, "cma=64M", "CONFIG_DMA_CMA=y"),
+    Row(2, 1, 9, 512, 64, cma_mib=64),
+    Row(2, 1, 0, 512, 64, cma_mib=64),
+    Row(2, 1, 9, 512, 64, "kernelcore=50%", cma_mib=64),
 )
 
 
@@ -86,40 +90,36 @@ def numa(row: Row, mib: int) -> list[str]:
     return options
 
 
-def start_tracer(guest: Guest) -> None:
-    guest.sh("(cd /run; hinttrace -j --interval 500 --ready /run/ready >/run/trace 2>/run/trace.err; "
-             "echo $? >/run/trace.status) & "
-             "tries=0; while [ ! -e /run/ready ] && [ $tries -lt 900 ]; do "
-             "sleep 0.1; tries=$((tries + 1)); done; [ -e /run/ready ]")
+CMA_EVENT = "/sys/kernel/tracing/events/page_reporting/page_reporting_buffer"
+CMA_AREA = re.compile(r"cma: Reserved (\d+) MiB at (0x[0-9a-f]+)")
+CMA_PFN = re.compile(r"pfn=(0x[0-9a-f]+) order=(\d+) op=(\w+)")
 
 
-def stop_tracer(guest: Guest) -> list[dict]:
-    guest.sh("kill -TERM $(cat /run/ready); tries=0; "
-             "while [ ! -e /run/trace.status ] && [ $tries -lt 300 ]; do "
-             "sleep 0.1; tries=$((tries + 1)); done")
-    lines = guest.sh("grep -E '\"(exchange_violation|sample|loss)\"' /run/trace").splitlines()
-    return [json.loads(line) for line in lines]
+def cma_trace(guest: Guest) -> list[tuple[int, int, str]]:
+    """What went into the buffer or left it since last asked: first page, pages, how."""
+    text = guest.sh("cat /sys/kernel/tracing/trace; echo >/sys/kernel/tracing/trace")
+    return [(int(pfn, 16), 1 << int(order), op) for pfn, order, op in CMA_PFN.findall(text)]
 
 
-def conserved(lines: list[dict], exchanges: int) -> str:
-    """What is wrong in the tracer's lines; empty when nothing is."""
-    wrong = []
-    samples = [x for x in lines if x["type"] == "sample"]
-    if not samples:
-        return "the tracer left no sample"
-    last = samples[-1]
-    if any(x.get("kind") == "exchange_violation" for x in lines) or last["exchange_free_delta_pages"]:
-        wrong.append("an exchange changed the free pages")
-    if last["exchanges"] != exchanges:
-        wrong.append(f"the tracer saw {last['exchanges']} of {exchanges} exchanges")
-    if last["uncompensated_page_ns"]:
-        wrong.append("pages were held without a replacement")
-    if any(z["buffer_pages"] + z["held_pages"] for s in samples for z in s["zones"]):
-        wrong.append("the buffer of a zone lacked more or less than what was held")
-    if any(x["dropped"] for x in lines if x["type"] == "loss" and x["probe"] in
-           ("exchange", "isolate", "putback", "buffer")):
-        wrong.append("the tracer missed something")
-    return "; ".join(wrong)
+def cma_begin(guest: Guest, row: Row) -> str:
+    """From boot on all is traced; from now on only what concerns the area."""
+    log = guest.sh("dmesg | grep -E 'cma: Reserved'; grep -E '^Cma' /proc/meminfo; :")
+    area = CMA_AREA.search(log)
+    if not area or int(area[1]) != row.cma_mib:
+        return f"no CMA area of {row.cma_mib} MiB, which takes CONFIG_DMA_CMA=y: {log}"
+    first = int(area[2], 16) >> 12
+    last = first + row.cma_mib * 256
+    filled = cma_trace(guest)
+    guest.sh(f"echo 'pfn >= {first} && pfn < {last}' >{CMA_EVENT}/filter")
+    if not any(op == "fill" for _, _, op in filled):
+        return "the trace does not show how the buffer was filled"
+    inside = [x for x in filled if x[0] < last and x[0] + x[1] > first]
+    return f"filled with pages of the CMA area {first:#x} to {last:#x}: {inside[:3]}" if inside else ""
+
+
+def cma_end(guest: Guest) -> str:
+    inside = cma_trace(guest)
+    return f"the buffer had pages of the CMA area: {inside[:3]}" if inside else ""
 
 
 def run(tap: Tap, scratch: Scratch, nr: int, row: Row) -> str:
@@ -130,49 +130,48 @@ def run(tap: Tap, scratch: Scratch, nr: int, row: Row) -> str:
                f"free-page-reporting=on,hint-buffer-size={row.buffer_mib}M,reporting-queue-size=128",
                smp=row.vcpus, extra=numa(row, mib), cmdline=(
                    f"page_reporting.page_reporting_order={row.order} page_reporting.delay_ms=60000 "
-                   f"page_reporting.capacity=128 {row.cmdline}")) as guest:
-        if row.needs and guest.run(f"zcat /proc/config.gz | grep -qx {row.needs}")[0]:
-            tap.skip(row.name(), f"the kernel is without {row.needs}")
-            return ""
-        whole = accounting(guest)
+                   f"page_reporting.capacity=128 {row.cmdline}"
+                   + (f" cma={row.cma_mib}M trace_event=page_reporting:page_reporting_buffer"
+                      if row.cma_mib else ""))) as guest:
+        wrong = [cma_begin(guest, row) if row.cma_mib else ""]
         guest.flush()
-        before = guest.number("exchanges")
         boot_mib = guest.device()["bytes-received"] // MIB
-        start_tracer(guest)
-        # A pass already put off keeps its delay: have it now.
-        guest.sh(f"echo 10 >{PARAM}/delay_ms")
         guest.flush()
+        again_mib = guest.device()["bytes-received"] // MIB - boot_mib
+        whole = accounting(guest)
+        before = tracer.start(guest)
         guestvm.soak_start(guest, max(16, row.mem_mib * 5 // 8 - 24), "8s", procs=4, seed=nr)
         total = guestvm.soak_result(guest)
-        guest.sh(f"echo 60000 >{PARAM}/delay_ms")
-        guest.flush()
+        lines = tracer.stop(guest)
         numbers = guest.numbers()
         exchanges = numbers["exchanges"] - before
-        lines = stop_tracer(guest)
         after = accounting(guest)
         device = guest.device()
         samples = [x for x in lines if x["type"] == "sample"]
         zones = len(samples[-1]["zones"]) if samples else 0
 
-        wrong = [conserved(lines, exchanges)]
+        wrong.append(tracer.conserved(lines, exchanges))
+        if row.cma_mib:
+            wrong.append(cma_end(guest))
         if total["status"]:
             wrong.append(f"soak: {total['output']}")
         if after["managed"] + after["held"] != whole["managed"] + whole["held"]:
             wrong.append(f"managed and held were {whole}, are {after}")
-        if not 0 < after["held"] <= row.buffer_mib * 256:
-            wrong.append(f"{after['held']} pages held")
-        if after["held"] != whole["held"]:
-            wrong.append(f"held {whole['held']} pages before, {after['held']} after")
+        if not whole["held"] == after["held"] == row.buffer_mib * 256:
+            wrong.append(f"held {whole['held']} pages before, {after['held']} after, "
+                         f"of {row.buffer_mib * 256}")
         if not exchanges or not device["bytes-discarded"]:
             wrong.append("nothing was hinted: " + guest.sh("cat /proc/buddyinfo"))
-        if boot_mib > 4 * mib:
-            wrong.append(f"{boot_mib} MiB hinted before anything ran, in a guest of {mib} MiB")
+        if boot_mib > mib * 5 // 4 or again_mib > mib // 8:
+            wrong.append(f"{boot_mib} MiB hinted before anything ran and then {again_mib} MiB, "
+                         f"in a guest of {mib} MiB")
         if device["violations"] or device["bytes-out-max"] > row.buffer_mib * MIB:
             wrong.append("more was out than the buffer")
         wrong += guest.splats()
         tap.ok(not any(wrong), row.name(), "\n".join(x for x in wrong if x))
         return (f"{row.name():62} held {after['held'] * 100 // (row.buffer_mib * 256):3}% "
-                f"{exchanges:8} exchanges {device['bytes-received'] // MIB:6} MiB hinted "
+                f"{exchanges:8} exchanges {device['bytes-received'] // MIB:6} MiB hinted, "
+                f"{boot_mib} + {again_mib} of it at rest, "
                 f"{total['verified_mib']:6} MiB verified {total['mismatches']} mismatches "
                 f"{numbers['shortages']:4} shortages {zones:2} zones "
                 f"{time.monotonic() - begin:4.0f} s")

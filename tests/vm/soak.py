@@ -11,7 +11,9 @@ examples: tests/vm/soak.py --gib 5
           KERNEL=build/kernel-debug tests/vm/soak.py --gib 5
 
 One guest after the other, each of which hints about 25 GiB: orders 9 and 0,
-with and without swap_back, in turn; every fourth with init_on_free. The first
+with and without swap_back, in turn; every fourth with init_on_free. Two of ten
+processes of the checker dirty the page cache of a disk, which is written back,
+dropped and read again: the disk is verified too. The first
 mismatch, splat or page that is not accounted for stops it. Exit status: 0 as
 much was hinted and all memory kept its content, 1 not so, 2 wrong usage, 69
 something needed is not there.
@@ -24,6 +26,7 @@ import sys
 import time
 
 import guestvm
+import tracer
 from guestvm import GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, Guest, GuestError, Scratch, accounting
 
 GIB = 1024			# MiB
@@ -37,6 +40,7 @@ class Total:
         self.begin = time.monotonic()
         self.hinted_mib = 0
         self.verified_mib = 0
+        self.reread_mib = 0
         self.mismatches = 0
         self.exchanges = 0
 
@@ -58,17 +62,20 @@ def soak_guest(scratch: Scratch, total: Total, nr: int, args: argparse.Namespace
         cmdline += " init_on_free=1"
     with Guest(scratch, f"soak{nr}", f"{boot_mib}M",
                f"free-page-reporting=on,hint-buffer-size={args.buffer}M,reporting-queue-size=256",
-               smp=args.vcpus, cmdline=cmdline) as guest:
+               smp=args.vcpus, cmdline=cmdline, extra=scratch.disk(f"soak{nr}", args.mem)) as guest:
         whole = accounting(guest)
+        exchanges = tracer.start(guest)
         slices = hinted = 0
         while hinted < goal or slices < len(ROUNDS):
             order, back = ROUNDS[slices % len(ROUNDS)]
             slices += 1
             guest.sh(f"echo {order} >{PARAM}/page_reporting_order; echo {back} >{PARAM}/swap_back")
             before = hinted
-            guestvm.soak_start(guest, args.mem * 2 // 3, "20s", seed=args.seed * 1000000 + nr * 1000 + slices)
+            guestvm.soak_start(guest, args.mem * 2 // 3, "20s", procs=10, options="--device /dev/vda",
+                               seed=args.seed * 1000000 + nr * 1000 + slices)
             result = guestvm.soak_result(guest)
             total.verified_mib += result["verified_mib"]
+            total.reread_mib += result["reread_mib"]
             total.mismatches += result["mismatches"]
             device = guest.device()
             hinted = device["bytes-received"] // MIB
@@ -76,6 +83,8 @@ def soak_guest(scratch: Scratch, total: Total, nr: int, args: argparse.Namespace
                   flush=True)
             if result["status"]:
                 raise GuestError(f"guest {nr + 1}, order {order}, swap back {back}: {result['output']}")
+            if example := tracer.counterexample(guest):
+                raise GuestError(f"an exchange changed the free pages: {example}")
             if guest.splats():
                 raise GuestError("\n".join(guest.splats()))
             now = accounting(guest)
@@ -83,10 +92,16 @@ def soak_guest(scratch: Scratch, total: Total, nr: int, args: argparse.Namespace
                 raise GuestError(f"managed and held pages were {whole} and are {now}")
             if device["bytes-discarded"] != device["bytes-received"] or device["violations"]:
                 raise GuestError(f"the device did not discard all, or counts violations: {device}")
+            if not result["reread_mib"]:
+                raise GuestError(f"nothing was read back from the disk in 20 s: {result['output']}")
             if hinted == before:
                 raise GuestError("nothing was hinted in 20 s")
+        lines = tracer.stop(guest)
+        exchanges = guest.number("exchanges") - exchanges
+        if wrong := tracer.conserved(lines, exchanges):
+            raise GuestError(wrong)
         total.hinted_mib += hinted
-        total.exchanges += guest.number("exchanges")
+        total.exchanges += exchanges
 
 
 def main() -> int:
@@ -122,7 +137,8 @@ def main() -> int:
     if failure:
         print(f"soak.py: FAILED: {failure}", file=sys.stderr)
     print(f"soak: {total.hinted_mib / GIB:.1f} GiB hinted, {total.verified_mib / GIB:.1f} GiB verified, "
-          f"{total.mismatches} mismatches, {total.exchanges} exchanges in {nr} guests")
+          f"{total.reread_mib / GIB:.1f} GiB of it read back from disk, {total.mismatches} mismatches, "
+          f"{total.exchanges} exchanges{'' if failure else ', all of them conserving'}, in {nr} guests")
     return 1 if failure else 0
 
 

@@ -9,6 +9,10 @@
  * and its generation, so that a page which comes back empty, old or swapped with
  * another is found. The host really discards what it is told is free.
  *
+ * Page cache is dirtied through mappings and with write(2), and is verified as
+ * mapped, as a new mapping of the cache shows it, or after it was written back,
+ * dropped and read from the device again.
+ *
  * Invariant: slot->bytes > 0 <=> slot->addr is mapped and wholly patterned.
  */
 #define _GNU_SOURCE
@@ -44,6 +48,7 @@ static const char *const kind_names[NR_KINDS] = {
 struct slot {
 	uint64_t *addr;
 	size_t bytes;
+	off_t offset;		/* in the device, for KIND_FILE */
 	uint64_t tag;		/* of the pattern */
 };
 
@@ -58,6 +63,7 @@ struct opts {
 /* Shared with the parent, one a process */
 struct tally {
 	volatile uint64_t verified_bytes;
+	volatile uint64_t reread_bytes;	/* of these, read back from the device */
 	volatile uint64_t nr_refused;	/* mmap or mlock said no */
 	volatile uint64_t nr_mismatches;
 };
@@ -95,6 +101,25 @@ static void slot__fill(struct slot *s)
 		s->addr[i] = pattern(s->tag, i);
 }
 
+/* The same by write(2), which copies into the page cache. Returns 0 or -errno. */
+static int slot__write(const struct slot *s, int fd)
+{
+	size_t pos, word, i;
+
+	for (pos = 0; pos < s->bytes; pos += PAGE) {
+		uint64_t page[PAGE / sizeof(uint64_t)] = { 0 };
+		ssize_t n;
+
+		word = pos / sizeof(*page);
+		for (i = 0; i < PAGE / sizeof(*page); i += WORD_STEP)
+			page[i] = pattern(s->tag, word + i);
+		n = pwrite(fd, page, PAGE, s->offset + pos);
+		if (n != (ssize_t)PAGE)
+			return n < 0 ? -errno : -EIO;
+	}
+	return 0;
+}
+
 /* Returns the number of words that differ, and prints the first. */
 static uint64_t slot__verify(const struct slot *s, enum kind kind)
 {
@@ -122,8 +147,7 @@ static void slot__free(struct slot *s)
 }
 
 /* Map memory of that kind. Returns 0 or -errno. */
-static int slot__map(struct slot *s, enum kind kind, size_t bytes, int fd,
-		     off_t offset)
+static int slot__map(struct slot *s, enum kind kind, size_t bytes, int fd)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS, err;
 
@@ -133,7 +157,7 @@ static int slot__map(struct slot *s, enum kind kind, size_t bytes, int fd,
 		flags = MAP_SHARED;
 
 	s->addr = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags,
-		       kind == KIND_FILE ? fd : -1, kind == KIND_FILE ? offset : 0);
+		       kind == KIND_FILE ? fd : -1, s->offset);
 	if (s->addr == MAP_FAILED)
 		return -errno;
 
@@ -148,6 +172,53 @@ static int slot__map(struct slot *s, enum kind kind, size_t bytes, int fd,
 	}
 	s->bytes = bytes;
 	return 0;
+}
+
+/*
+ * Have the content from elsewhere than the mapping it was written to: a new one
+ * or, with @drop, the device. Returns 0 or -errno.
+ */
+static int slot__reread(struct slot *s, int fd, bool drop)
+{
+	size_t bytes = s->bytes;
+	int err;
+
+	slot__free(s);
+	if (drop) {
+		if (fsync(fd))
+			return -errno;
+		err = posix_fadvise(fd, s->offset, bytes, POSIX_FADV_DONTNEED);
+		if (err)
+			return -err;
+	}
+	return slot__map(s, KIND_FILE, bytes, fd);
+}
+
+/*
+ * Open the device and find the first byte of this process's part of it. Returns
+ * the descriptor or -errno, and says why.
+ */
+static int device__open(const char *path, unsigned int index, uint64_t share,
+			off_t *base)
+{
+	uint64_t end = (index / NR_KINDS + 1) * share;
+	int fd = open(path, O_RDWR | O_CLOEXEC), err;
+	off_t size;
+
+	if (fd < 0) {
+		err = -errno;
+		fprintf(stderr, "soak: cannot open %s: %s\n", path, strerror(-err));
+		return err;
+	}
+	size = lseek(fd, 0, SEEK_END);
+	if (size < 0 || (uint64_t)size < end) {
+		fprintf(stderr, "soak: %s has %jd bytes, process %u needs %" PRIu64 ": use a larger device or fewer --bytes\n",
+			path, (intmax_t)size, index, end);
+		close(fd);
+		return -ENOSPC;
+	}
+	*base = end - share;
+	return fd;
 }
 
 /* Mostly a few MiB, at times a page, so that every order is in use. */
@@ -182,7 +253,8 @@ static int soak__process(const struct opts *o, unsigned int index,
 	uint64_t end = now_ns() + o->duration_ns;
 	struct slot slots[NR_SLOTS] = { 0 };
 	size_t file_slot = share / NR_SLOTS / PAGE * PAGE;
-	int fd = -1, i;
+	int fd = -1, err = 0, i;
+	off_t base = 0;
 	FILE *f;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -195,11 +267,11 @@ static int soak__process(const struct opts *o, unsigned int index,
 		fclose(f);
 	}
 	if (kind == KIND_FILE) {
-		fd = open(o->device, O_RDWR);
-		if (fd < 0) {
-			fprintf(stderr, "soak: %s: %s\n", o->device, strerror(errno));
+		fd = device__open(o->device, index, share / PAGE * PAGE, &base);
+		if (fd < 0)
 			return 1;
-		}
+		for (i = 0; i < NR_SLOTS; i++)
+			slots[i].offset = base + i * file_slot;
 	}
 
 	while (now_ns() < end && !tally->nr_mismatches) {
@@ -213,6 +285,16 @@ static int soak__process(const struct opts *o, unsigned int index,
 
 				if (!v->bytes)
 					continue;
+				if (kind == KIND_FILE) {
+					uint64_t how = rng__next() % 3;
+
+					if (how > 0)
+						err = slot__reread(v, fd, how == 2);
+					if (err)
+						goto out;
+					if (how == 2)
+						tally->reread_bytes += v->bytes;
+				}
 				tally->nr_mismatches += slot__verify(v, kind);
 				tally->verified_bytes += v->bytes;
 				held -= v->bytes;
@@ -228,20 +310,29 @@ static int soak__process(const struct opts *o, unsigned int index,
 		bytes = random_bytes(kind == KIND_FILE ? file_slot : share - held);
 		if (!bytes)
 			continue;
-		if (slot__map(s, kind, bytes, fd, (s - slots) * file_slot)) {
+		if (slot__map(s, kind, bytes, fd)) {
 			tally->nr_refused++;
 			usleep(1000);
 			continue;
 		}
 		s->tag = rng__next();
-		slot__fill(s);
+		if (kind == KIND_FILE && rng__next() & 1)
+			err = slot__write(s, fd);
+		else
+			slot__fill(s);
+		if (err)
+			goto out;
 		held += bytes;
 	}
 
 	for (i = 0; i < NR_SLOTS; i++)
 		if (slots[i].bytes)
 			tally->nr_mismatches += slot__verify(&slots[i], kind);
-	return tally->nr_mismatches ? 1 : 0;
+out:
+	if (err)
+		fprintf(stderr, "soak: process %u cannot go on with %s: %s\n",
+			index, o->device, strerror(-err));
+	return err || tally->nr_mismatches ? 1 : 0;
 }
 
 static void usage(FILE *to)
@@ -253,7 +344,8 @@ static void usage(FILE *to)
 		"  --duration TIME    how long (60s)\n"
 		"  --procs N          processes, 1 to %d; their kinds go round:\n"
 		"                     thp, small, mlock, tmpfs and, with --device, file (8)\n"
-		"  --device PATH      block device whose contents may be destroyed\n"
+		"  --device PATH      block device whose contents may be destroyed, of a fifth of\n"
+		"                     --bytes and a process's share at least\n"
 		"  --seed N           of sizes, times and patterns (1)\n"
 		"  --help\n"
 		"Exit status: 0 all memory kept its content, 1 some did not or a process\n"
@@ -276,7 +368,7 @@ int main(int argc, char **argv)
 		.bytes = 256UL << 20, .duration_ns = 60000000000ULL,
 		.seed = 1, .nr_procs = 8,
 	};
-	uint64_t verified = 0, refused = 0, mismatches = 0, i;
+	uint64_t verified = 0, reread = 0, refused = 0, mismatches = 0, i;
 	struct tally *tally;
 	int c, err = 0, status, failed = 0;
 
@@ -337,10 +429,15 @@ int main(int argc, char **argv)
 
 	for (i = 0; i < o.nr_procs; i++) {
 		verified += tally[i].verified_bytes;
+		reread += tally[i].reread_bytes;
 		refused += tally[i].nr_refused;
 		mismatches += tally[i].nr_mismatches;
 	}
-	printf("soak: %" PRIu64 " MiB verified, %" PRIu64 " mismatches, %" PRIu64 " requests refused, %d of %" PRIu64 " processes failed\n",
+	printf("soak: %" PRIu64 " MiB verified, %" PRIu64 " mismatches, %" PRIu64 " requests refused, %d of %" PRIu64 " processes failed",
 	       verified >> 20, mismatches, refused, failed, o.nr_procs);
+	if (o.device)
+		printf("; %" PRIu64 " MiB were read back from %s", reread >> 20,
+		       o.device);
+	putchar('\n');
 	return mismatches || failed ? 1 : 0;
 }

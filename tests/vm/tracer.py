@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""hinttrace in a test guest: every exchange watched, and what that shows."""
+
+from __future__ import annotations
+
+import json
+
+from guestvm import PARAM, Guest
+
+# The probes that conservation is judged by: none of them may miss anything.
+JUDGED = ("exchange", "isolate", "putback", "buffer")
+
+
+def start(guest: Guest) -> int:
+    """Attach while nothing is under way; how many exchanges there were before."""
+    guest.sh(f"echo 60000 >{PARAM}/delay_ms")
+    guest.flush()
+    before = guest.number("exchanges")
+    # Only what is judged is kept: the file is in the guest's memory.
+    guest.sh("cd /run; rm -f ready trace.status\n"
+             "{ hinttrace -j --interval 500 --ready /run/ready 2>/run/trace.err; echo $? >/run/trace.status; } | "
+             "grep --line-buffered -E '\"(exchange_violation|sample|loss)\"' >/run/trace &\n"
+             "tries=0; while [ ! -e /run/ready ] && [ $tries -lt 900 ]; do "
+             "sleep 0.1; tries=$((tries + 1)); done; [ -e /run/ready ]")
+    # A pass already put off keeps its delay: have it now.
+    guest.sh(f"echo 10 >{PARAM}/delay_ms")
+    guest.flush()
+    return before
+
+
+def counterexample(guest: Guest) -> str:
+    """The first exchange that changed the free pages of its zone, if there was one."""
+    return guest.sh("grep -m1 exchange_violation /run/trace || :").strip()
+
+
+def stop(guest: Guest) -> list[dict]:
+    """Let the guest come to rest and end the tracer; what it wrote."""
+    guest.sh(f"echo 60000 >{PARAM}/delay_ms")
+    guest.flush()
+    guest.sh("kill -TERM $(cat /run/ready); tries=0; "
+             "while [ ! -e /run/trace.status ] && [ $tries -lt 300 ]; do "
+             "sleep 0.1; tries=$((tries + 1)); done; "
+             "[ \"$(cat /run/trace.status)\" = 0 ] || { cat /run/trace.err >&2; exit 1; }; sleep 0.2")
+    return [json.loads(line) for line in guest.sh("cat /run/trace").splitlines()]
+
+
+def conserved(lines: list[dict], exchanges: int) -> str:
+    """What is wrong in the tracer's lines, with an example; empty when nothing is.
+
+    exchanges: as many as the kernel counted since start()."""
+    wrong = []
+    samples = [x for x in lines if x["type"] == "sample"]
+    if not samples:
+        return "the tracer left no sample"
+    last = samples[-1]
+    for x in lines:
+        if x.get("kind") == "exchange_violation":
+            wrong.append(f"an exchange changed the free pages: {x}")
+            break
+    if last["exchange_free_delta_pages"]:
+        wrong.append(f"all exchanges together changed the free pages by {last['exchange_free_delta_pages']}")
+    if last["exchanges"] != exchanges:
+        wrong.append(f"the tracer saw {last['exchanges']} of {exchanges} exchanges")
+    if last["uncompensated_page_ns"]:
+        wrong.append("pages were held without a replacement")
+    for sample in samples:
+        lacking = [z for z in sample["zones"] if z["buffer_pages"] + z["held_pages"]]
+        if lacking:
+            wrong.append(f"the buffer of a zone lacked more or less than what was held: {lacking[0]}")
+            break
+    if any(z["held_pages"] for z in last["zones"]):
+        wrong.append(f"something is held at rest: {last['zones']}")
+    missed = {x["probe"]: x["dropped"] for x in lines
+              if x["type"] == "loss" and x["dropped"] and x["probe"] in JUDGED}
+    if missed:
+        wrong.append(f"the tracer missed events: {missed}")
+    return "; ".join(wrong)
