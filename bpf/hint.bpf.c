@@ -233,7 +233,6 @@ static __always_inline void zone_state__unhold(__u32 node, __u32 zone, __u32 ord
 		return;
 	unc = st->uncompensated_pages;
 	if (probe == PROBE_BUFFER) {
-		__sync_fetch_and_add(&st->buffer_pages, nr);
 		if (unc > st->held_pages - nr)
 			unc = st->held_pages - nr;
 	} else {
@@ -246,6 +245,8 @@ static __always_inline void zone_state__unhold(__u32 node, __u32 zone, __u32 ord
 	st->held_pages -= nr;
 	st->held_by_order[order]--;
 	st->uncompensated_pages = unc;
+	if (probe == PROBE_BUFFER)
+		st->buffer_pages += nr;
 	zone_state__end(st);
 	probe__recorded(stat);
 }
@@ -327,8 +328,8 @@ int BPF_PROG(hint_exchange, struct zone *zone, struct page *taken, struct page *
 	zone_state__begin(st, bpf_ktime_get_ns());
 	st->nr_exchanges++;
 	st->exchange_free_delta_pages += delta < 0 ? -delta : delta;
+	st->buffer_pages -= 1LL << order;
 	zone_state__end(st);
-	__sync_fetch_and_add(&st->buffer_pages, -(1LL << order));
 	if (!delta) {
 		probe__recorded(stat);
 		return 0;
@@ -377,7 +378,9 @@ int BPF_PROG(hint_buffer, struct zone *zone, struct page *page, unsigned int ord
 		return 0;
 	}
 	nr = 1LL << order;
-	__sync_fetch_and_add(&st->buffer_pages, op == BUFFER_FILL ? nr : -nr);
+	zone_state__begin(st, bpf_ktime_get_ns());
+	st->buffer_pages += op == BUFFER_FILL ? nr : -nr;
+	zone_state__end(st);
 	probe__recorded(stat);
 	return 0;
 }

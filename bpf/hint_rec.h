@@ -97,9 +97,10 @@ struct hist_cpu {
 /* ---- state of a zone: map "zone_state", index node * HINT_NR_ZONES + zone ---- */
 
 /*
- * All but buffer_pages change under the zone lock only. seq is odd while
- * they do, so a reader that sees the same even seq twice has a whole copy.
- * Always: 0 <= uncompensated_pages <= held_pages.
+ * All of it changes under the zone lock only. seq is odd while it does, so a
+ * reader that sees the same even seq twice has a whole copy. Always:
+ * 0 <= uncompensated_pages <= held_pages. Between the two events of an exchange
+ * (isolate, exchange) the chunk is held and the buffer has not given one yet.
  */
 struct zone_state {
 	__u64 seq;
@@ -111,7 +112,7 @@ struct zone_state {
 	__s64 held_max_pages;
 	__u64 nr_exchanges;
 	__u64 exchange_free_delta_pages;	/* sum of |delta| */
-	__s64 buffer_pages;		/* change since we attached; atomic */
+	__s64 buffer_pages;		/* change since we attached */
 	__u32 held_by_order[HINT_NR_ORDERS];	/* chunks */
 	__u32 pad;
 };

@@ -47,6 +47,7 @@ static long zone_snap__try_held(__u32 try, struct zone_snap_held *h)
 	barrier();
 	snap->held_pages = st->held_pages;
 	snap->uncompensated_pages = st->uncompensated_pages;
+	snap->buffer_pages = st->buffer_pages;
 	for (int o = 0; o < HINT_NR_ORDERS; o++)
 		snap->held[o] = st->held_by_order[o];
 	barrier();
@@ -81,10 +82,8 @@ static __noinline int zone_snap__fill(struct zone_snap *snap, struct zone *zone,
 		snap->nr_free[o] = read_u64(area + o * bpf_core_type_size(struct free_area) +
 					    bpf_core_field_offset(struct free_area, nr_free));
 	held.st = zone_state__at(node, index);
-	if (held.st) {
+	if (held.st)
 		bpf_loop(4, zone_snap__try_held, &held, 0);
-		snap->buffer_pages = held.st->buffer_pages;
-	}
 	return 0;
 }
 

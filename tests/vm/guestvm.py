@@ -338,10 +338,17 @@ class Guest:
 
 def accounting(guest: Guest) -> dict[str, int]:
     """What must add up: memory managed and buffer held, in pages."""
-    out = guest.sh(
-        "awk '/^MemTotal/ { print \"total_kib\", $2 }' /proc/meminfo\n"
-        "awk '/managed/ { n += $2 } END { print \"managed\", n }' /proc/zoneinfo\n"
-        f"echo held $(cat {SYSFS}/buffer_held_pages)")
+    # The worker may be filling the buffer: again until that stands still.
+    out = guest.sh(f"""
+tries=0
+while tries=$((tries + 1)) && [ $tries -le 50 ]; do
+	held=$(cat {SYSFS}/buffer_held_pages)
+	sums=$(awk '/^MemTotal/ {{ print "total_kib", $2 }} /managed/ {{ n += $2 }}
+		END {{ print "managed", n }}' /proc/meminfo /proc/zoneinfo)
+	[ $held = $(cat {SYSFS}/buffer_held_pages) ] && break
+done
+echo "$sums"
+echo held $held""")
     pairs = dict(line.split() for line in out.splitlines())
     return {key: int(value) for key, value in pairs.items()}
 

@@ -237,10 +237,8 @@ def check_suspend(tap: Tap, scratch: Scratch) -> None:
             for nr in range(1, times + 1):
                 suspend(guest, level)
                 before = guest.device()["bytes-received"]
-                for _ in range(30):
-                    if guest.device()["bytes-received"] > before:
-                        break
-                    time.sleep(0.1)
+                guest.sh("soak --bytes 64M --procs 1 --seed 5 --duration 200ms >/dev/null")
+                guest.flush()
                 now = accounting(guest)
                 tap.ok(now["managed"] + now["held"] == whole["managed"] + whole["held"]
                        and guest.device()["bytes-received"] > before,

