@@ -142,6 +142,7 @@ def check_load(tap: Tap, scratch: Scratch) -> None:
         numbers = guest.numbers()
         exchanges = numbers["exchanges"] - before
         tap.is_(tracer.conserved(lines, exchanges), "", "every exchange conserves the free pages and the buffer")
+        tap.is_(tracer.miscounted(guest), "", "NR_FREE_PAGES is what the free lists have")
         tap.ok(exchanges >= EXCHANGES, f"at least {EXCHANGES} exchanges were checked", exchanges)
         tap.note(f"the kernel's numbers: {numbers}")
         device = guest.device()

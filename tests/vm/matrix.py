@@ -150,7 +150,7 @@ def run(tap: Tap, scratch: Scratch, nr: int, row: Row) -> str:
         samples = [x for x in lines if x["type"] == "sample"]
         zones = len(samples[-1]["zones"]) if samples else 0
 
-        wrong.append(tracer.conserved(lines, exchanges))
+        wrong += [tracer.conserved(lines, exchanges), tracer.miscounted(guest)]
         if row.cma_mib:
             wrong.append(cma_end(guest))
         if total["status"]:

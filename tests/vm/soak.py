@@ -98,7 +98,7 @@ def soak_guest(scratch: Scratch, total: Total, nr: int, args: argparse.Namespace
                 raise GuestError("nothing was hinted in 20 s")
         lines = tracer.stop(guest)
         exchanges = guest.number("exchanges") - exchanges
-        if wrong := tracer.conserved(lines, exchanges):
+        if wrong := tracer.conserved(lines, exchanges) or tracer.miscounted(guest):
             raise GuestError(wrong)
         total.hinted_mib += hinted
         total.exchanges += exchanges

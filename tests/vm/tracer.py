@@ -46,6 +46,33 @@ def stop(guest: Guest) -> list[dict]:
     return [json.loads(line) for line in guest.sh("cat /run/trace").splitlines()]
 
 
+def free_pages(guest: Guest) -> dict[str, tuple[int, int]]:
+    """By zone: NR_FREE_PAGES with what every CPU has counted, pages on the free lists."""
+    out = guest.sh("echo 1 >/proc/sys/vm/stat_refresh; cat /proc/buddyinfo; grep -E '^Node|pages free' /proc/zoneinfo")
+    lists: dict[str, int] = {}
+    both: dict[str, tuple[int, int]] = {}
+    zone = ""
+    for line in out.splitlines():
+        word = line.split()
+        if word[0] == "Node":
+            zone = f"{word[1]} {word[3]}"
+            if len(word) > 4:
+                lists[zone] = sum(int(nr) << order for order, nr in enumerate(word[4:]))
+        elif zone in lists:
+            both[zone] = int(word[2]), lists[zone]
+    return both
+
+
+def miscounted(guest: Guest) -> str:
+    """What is wrong in the count of free pages of a guest at rest; empty when nothing is."""
+    both: dict[str, tuple[int, int]] = {}
+    for _ in range(30):
+        both = free_pages(guest)
+        if both and all(counted == there for counted, there in both.values()):
+            return ""
+    return f"counted as free, and on the free lists: {both}"
+
+
 def conserved(lines: list[dict], exchanges: int) -> str:
     """What is wrong in the tracer's lines, with an example; empty when nothing is.
 
