@@ -20,10 +20,23 @@ need git
 tree=$build/src/$name
 patches=$top/kernel-patches/$name
 
+# Which series the tree was made from or last written to. A tree from before
+# kernel-patches/NAME was changed otherwise would undo that change.
+state=$tree/.git/hintbuf-series
+series_now() {
+	series "$patches" >/dev/null
+	series "$patches" | xargs -r -d '\n' sed -e '/^index /d' | hash12
+}
+is_stale() {
+	[ ! -f "$state" ] || [ "$(cat "$state")" != "$(series_now)" ]
+}
+
 open_tree() {
 	if [ -d "$tree" ]; then
 		step TREE "build/src/$name is there already ($(git -C "$tree" rev-list --count base..HEAD) commits on its base)"
-		return 0
+		is_stale || return 0
+		die $EX_FAIL "build/src/$name is not made from kernel-patches/$name as it is now:" \
+			"save what is new in it (git format-patch), remove it and run this again"
 	fi
 	src=$("$top/images/source.sh" "$name")
 	# A folder's name has _ for the : of a version's epoch.
@@ -47,6 +60,7 @@ open_tree() {
 		die $EX_FAIL "the series does not apply; the tree is in $tree.tmp"
 	cd "$top"
 	mv "$tree.tmp" "$tree"
+	series_now >"$state"
 	step TREE "build/src/$name: edit and commit there, then 'make patches'"
 }
 
@@ -57,6 +71,10 @@ export_tree() {
 	}
 	[ -z "$(git -C "$tree" status --porcelain --untracked-files=no)" ] ||
 		die $EX_FAIL "build/src/$name has changes that are not committed: commit or stash them"
+	! is_stale ||
+		die $EX_FAIL "kernel-patches/$name has changed since build/src/$name was made from it, and would" \
+			"be undone: save what is new there (git format-patch), remove it, run 'make src-$name'," \
+			"apply what was saved"
 	new=$build/src/$name.patches
 	rm -rf "$new"
 	# No commit hashes, tool versions or dates of today in the files: they
@@ -70,6 +88,7 @@ export_tree() {
 	cp "$new"/*.patch "$new/series" "$new/base" "$patches/" 2>/dev/null ||
 		cp "$new/series" "$new/base" "$patches/"
 	rm -rf "$new"
+	series_now >"$state"
 	step PATCHES "kernel-patches/$name: $(wc -l <"$patches/series") patches"
 }
 
