@@ -238,7 +238,7 @@ def test_no_server() -> None:
         ("wave", ["--low=2M", "--high=1M", "--rounds=1"], "low <= high-min <= high"),
         ("wave", ["--low=1M", "--high=2M"], "--rounds or --duration is needed"),
         ("wave", ["--low=1M", "--high=2M", "--rounds=1", "--rest=2s-1s"], "longer than the second"),
-        ("keep", [], "PROGRAM: is needed"),
+        ("keep", [], "PROGRAM is needed"),
     ],
 )
 def test_wrong_usage(name: str, args: list[str], say: str) -> None:
