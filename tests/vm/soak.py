@@ -65,7 +65,7 @@ def soak_guest(scratch: Scratch, total: Total, nr: int, args: argparse.Namespace
                smp=args.vcpus, cmdline=cmdline, extra=scratch.disk(f"soak{nr}", args.mem)) as guest:
         whole = accounting(guest)
         exchanges = tracer.start(guest)
-        slices = hinted = 0
+        slices = hinted = reread = 0
         while hinted < goal or slices < len(ROUNDS):
             order, back = ROUNDS[slices % len(ROUNDS)]
             slices += 1
@@ -92,10 +92,11 @@ def soak_guest(scratch: Scratch, total: Total, nr: int, args: argparse.Namespace
                 raise GuestError(f"managed and held pages were {whole} and are {now}")
             if device["bytes-discarded"] != device["bytes-received"] or device["violations"]:
                 raise GuestError(f"the device did not discard all, or counts violations: {device}")
-            if not result["reread_mib"]:
-                raise GuestError(f"nothing was read back from the disk in 20 s: {result['output']}")
+            reread += result["reread_mib"]
             if hinted == before:
                 raise GuestError("nothing was hinted in 20 s")
+        if not reread:
+            raise GuestError(f"nothing was read back from the disk in {20 * slices} s: {result['output']}")
         lines = tracer.stop(guest)
         exchanges = guest.number("exchanges") - exchanges
         if wrong := tracer.conserved(lines, exchanges) or tracer.miscounted(guest):
