@@ -14,8 +14,7 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
-#include "../collectors/common_hist.h"
-#include "../collectors/common_json.h"
+#include "../collectors/common_hist_json.h"
 #include "../collectors/common_num.h"
 #include "../collectors/common_time.h"
 #include "pages.h"
@@ -171,20 +170,7 @@ static void kind__write(const struct kind *k)
 		jw__str(&w, "type", "hist");
 		jw__str(&w, "name", name);
 		jw__str(&w, "unit", "ns");
-		jw__u64(&w, "sub_bits", h->sub_bits);
-		jw__u64(&w, "n", h->n);
-		jw__u64(&w, "sum", h->sum);
-		jw__u64(&w, "max", h->max);
-		jw__arr_begin(&w, "counts");
-		for (size_t b = 0; b < h->nr; b++) {
-			if (!h->counts[b])
-				continue;
-			jw__arr_begin(&w, NULL);
-			jw__u64(&w, NULL, b);
-			jw__u64(&w, NULL, h->counts[b]);
-			jw__arr_end(&w);
-		}
-		jw__arr_end(&w);
+		hist__write(h, &w);
 		jw__obj_end(&w);
 		err = jw__line(&w, OUT_FD);
 		if (err)

@@ -26,7 +26,8 @@ build_patch() {
 	# As images/qemu.sh has it: ninja calls meson.
 	PYTHONPATH=$(echo "$cache"/tools/meson-*/usr/lib/python3/dist-packages | tr ' ' ':')
 	export PYTHONPATH
-	set -- "$top_own"/build/qemu/qemu-system-x86_64 "$HINTBUF_CACHE"/work/qemu-*/obj
+	# The one work tree of that cache.
+	set -- "$top_own"/build/qemu/qemu-system-x86_64 "$HINTBUF_CACHE"/*/qemu-*/obj
 	printf '#!/bin/sh\nexec "%s" -L "%s/share" "$@"\n' "$1" "${1%/*}" >"$work/qemu-system-x86_64"
 	chmod +x "$work/qemu-system-x86_64"
 	built="builds"

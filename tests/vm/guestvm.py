@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -377,11 +378,13 @@ def soak_result(guest: Guest, timeout: float = 600) -> dict[str, int]:
             "reread_mib": int(match[6] or 0), "output": out}  # type: ignore[dict-item]
 
 
-def main_of(test: object) -> int:
-    """Run a test program's function; a guest that fails is a failed test."""
+def main_of(*checks: Callable[[Tap, Scratch], None]) -> int:
+    """Run a test program's functions; a guest that fails is a failed test, and the next one runs."""
     tap = Tap()
-    try:
-        test(tap, Scratch())  # type: ignore[operator]
-    except GuestError as err:
-        tap.ok(False, "the guest does what every guest must", err)
+    scratch = Scratch()
+    for check in checks:
+        try:
+            check(tap, scratch)
+        except GuestError as err:
+            tap.ok(False, f"{check.__name__}: the guest does what every guest must", err)
     return tap.finish()

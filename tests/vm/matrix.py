@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import guestvm
 import tracer
-from guestvm import (GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, Guest, GuestError, Scratch, Tap,
+from guestvm import (GUEST, KERNEL, MIB, QEMU, ROOTFS, Guest, GuestError, Scratch, Tap,
                      accounting)
 
 

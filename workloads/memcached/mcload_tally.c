@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <string.h>
 
+#include "../../collectors/common_hist_json.h"
 #include "../../collectors/common_time.h"
 #include "mcload_tally.h"
 
@@ -176,7 +177,6 @@ static int write_hist(const struct hist *h, const char *name, int fd)
 	 */
 	static char buf[JW_LINE_MAX];
 	struct jw w;
-	size_t i;
 
 	jw__init(&w, buf, sizeof(buf));
 	jw__obj_begin(&w, NULL);
@@ -184,20 +184,7 @@ static int write_hist(const struct hist *h, const char *name, int fd)
 	jw__u64(&w, "t_ns", time__now_ns());
 	jw__str(&w, "name", name);
 	jw__str(&w, "unit", "ns");
-	jw__u64(&w, "sub_bits", h->sub_bits);
-	jw__u64(&w, "n", h->n);
-	jw__u64(&w, "sum", h->sum);
-	jw__u64(&w, "max", h->max);
-	jw__arr_begin(&w, "counts");
-	for (i = 0; i < h->nr; i++) {
-		if (!h->counts[i])
-			continue;
-		jw__arr_begin(&w, NULL);
-		jw__u64(&w, NULL, i);
-		jw__u64(&w, NULL, h->counts[i]);
-		jw__arr_end(&w);
-	}
-	jw__arr_end(&w);
+	hist__write(h, &w);
 	jw__obj_end(&w);
 	return jw__line(&w, fd);
 }
