@@ -75,6 +75,7 @@ Tests:
 
   make bench             what hinting costs the guest, and what watching it
                          costs: OUT=results/bench QUICK=0|1 JOBS=2
+                         ACCEL=tcg|kvm (of the guests in real time)
 
   make clean             remove build/, keep cache and results
   make distclean         remove build/ and results/, keep the cache
@@ -339,6 +340,7 @@ test: setup-test compat $(everything) $(unit_tests) | build/log
 .PHONY: soak
 soak: setup-test $(everything) $(if $(filter 1,$(DEBUG)),kernel-debug)
 	$(Q)export KERNEL=$(CURDIR)/build/kernel$(if $(filter 1,$(DEBUG)),-debug); \
+	$(if $(filter 1,$(DEBUG)),export ROOM_MIB=512;) \
 	python3 -B tests/vm/soak.py --gib $(if $(filter 1,$(QUICK)),5,200)$(if $(filter 1,$(QUICK)),, && FULL=1 tests/vm/matrix.sh)
 
 # Each fuzzer for its share of the time; what it finds stays in build/fuzz.

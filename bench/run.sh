@@ -149,6 +149,8 @@ host_thp() {
 
 # cell NAME KIND MIB BUFFER-MIB ORDER CAPACITY SEED ACK-NS [ASSIGNMENT]...
 cell() {
+	nr=$((nr + 1))
+	[ -n "$total" ] || return 0
 	# What is in real time has the machine for itself.
 	if [ "$2" = landing ]; then
 		slot 1
@@ -156,7 +158,8 @@ cell() {
 		slot "$jobs"
 	fi
 	name=$1
-	printf '  %-8s %s\n' BENCH "$name"
+	printf '  %-8s %2d of %d  %s  (%d:%02d gone)\n' BENCH $nr "$total" "$name" \
+		$((($(date +%s) - begun) / 60)) $((($(date +%s) - begun) % 60))
 	rm -rf "${out:?}/$name"
 	mkdir -p "$out/$name" || die $EX_INFRA "cannot make $out/$name"
 	props=",free-page-reporting=on,reporting-queue-size=$6,x-report-ack-base-ns=$8"
@@ -192,8 +195,6 @@ for env in "$out"/*/cell.env; do
 	[ ! -e "$env" ] || rm -rf "${env%/*}"
 done
 
-# The tracer, in an arm where every one of its probes has something to see; the
-# host takes 200 ms, as in the default experiment. The longest guests go first.
 seeds="1 2"
 sizes="4 8 16 32 64 128 256 512"
 large="32 128 512"
@@ -206,41 +207,56 @@ landings=8
 	holds=2
 	landings=3
 }
-[ "$QUICK" = 1 ] ||
-	cell tracer-r1000-s1 tracer 512 64 9 32 1 200000000 HINT_RATE=1000 HINT_SECONDS=3
-for seed in $seeds; do
-	cell "tracer-r250-s$seed" tracer 512 64 9 32 "$seed" 200000000 HINT_RATE=250 HINT_SECONDS=5
-done
 
 # mechanism NAME MIB BUFFER-MIB ORDER CAPACITY
 mechanism() {
 	cell "$1" mechanism "$2" "$3" "$4" "$5" 1 0 HINT_HOLE=64K HINT_ROUNDS=$holds
 }
 
-# The mechanisms. The host answers at once: what is counted is the guest's work.
-# With 4 GiB reporting too can fill a queue of 512 chunks.
-for capacity in 32 512; do
-	mechanism "reporting-m4096-o9-c$capacity" 4096 0 9 $capacity
-done
-for size in $large; do
-	mechanism "buffer-m4096-o9-c512-b$size" 4096 "$size" 9 512
-done
-for order in 9 0; do
-	[ $order -eq 9 ] || sizes="4 32 512"
-	for capacity in 32 128 512; do
-		mechanism "reporting-o$order-c$capacity" 1024 0 $order $capacity
+# What is measured, the longest guests first.
+cells() {
+	nr=0
+	# The tracer, in an arm where every one of its probes has something to see;
+	# the host takes 200 ms, as in the default experiment.
+	[ "$QUICK" = 1 ] ||
+		cell tracer-r1000-s1 tracer 512 64 9 32 1 200000000 HINT_RATE=1000 HINT_SECONDS=3
+	for seed in $seeds; do
+		cell "tracer-r250-s$seed" tracer 512 64 9 32 "$seed" 200000000 HINT_RATE=250 HINT_SECONDS=5
 	done
-	for size in $sizes; do
-		mechanism "buffer-o$order-c512-b$size" 1024 "$size" $order 512
-	done
-done
 
-# Memory that the host has dropped: its own page faults are what is measured.
-for size in 0 64; do
-	capacity=512
-	[ $size -gt 0 ] || capacity=32
-	cell "landing-b$size" landing 512 $size 9 $capacity 1 0 HINT_ROUNDS=$landings
-done
+	# The mechanisms. The host answers at once: what is counted is the guest's
+	# work. With 4 GiB reporting too can fill a queue of 512 chunks.
+	for capacity in 32 512; do
+		mechanism "reporting-m4096-o9-c$capacity" 4096 0 9 $capacity
+	done
+	for size in $large; do
+		mechanism "buffer-m4096-o9-c512-b$size" 4096 "$size" 9 512
+	done
+	for order in 9 0; do
+		some=$sizes
+		[ $order -eq 9 ] || some="4 32 512"
+		for capacity in 32 128 512; do
+			mechanism "reporting-o$order-c$capacity" 1024 0 $order $capacity
+		done
+		for size in $some; do
+			mechanism "buffer-o$order-c512-b$size" 1024 "$size" $order 512
+		done
+	done
+
+	# Memory that the host has dropped: its own page faults are what is measured.
+	for size in 0 64; do
+		capacity=512
+		[ $size -gt 0 ] || capacity=32
+		cell "landing-b$size" landing 512 $size 9 $capacity 1 0 HINT_ROUNDS=$landings
+	done
+}
+
+# The first time they are only counted.
+total=
+cells
+total=$nr
+begun=$(date +%s)
+cells
 slot 1
 
 bad=0

@@ -10,7 +10,7 @@ cd "$top" || exit
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 for word in run report list shell kernel qemu image bpf collectors patches check vm-check test \
-	clean distclean setup WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CLOCK ACCEL SEED JOBS \
+	soak bench fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CLOCK ACCEL SEED JOBS \
 	QUICK OUT RESULTS; do
 	make help | grep -qw "$word"
 	ok $? "help names $word"

@@ -23,7 +23,10 @@ from guestvm import (BUILD, GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, TOP, Guest,
 HINT_BUFFER_BIT = 20
 COMPAT = BUILD / "compat"
 BUFFER = "free-page-reporting=on,hint-buffer-size=64M"
-OTHERS = ",deflate-on-oom=on,page-poison=on,free-page-hint=on,iothread=io"
+# All there are beside reporting and the buffer: QEMU has some on by default.
+FEATURES = ("deflate-on-oom", "page-poison", "free-page-hint")
+ALONE = "".join(f",{feature}=off" for feature in FEATURES)
+OTHERS = "".join(f",{feature}=on" for feature in FEATURES) + ",iothread=io"
 IOTHREAD = ["-object", "iothread,id=io"]
 
 INIT = """#!/bin/sh
@@ -145,6 +148,14 @@ def debian_qemu() -> list[str]:
             "-L", str(root / "usr/share/seabios"), "-L", str(root / "usr/share/qemu")]
 
 
+def offers(tap: Tap, guest: Guest, name: str, reporting: bool, others: bool) -> None:
+    """Does the device have the features on that this is about, and no other?"""
+    got = {feature: guest.balloon(feature) for feature in ("free-page-reporting", *FEATURES)}
+    tap.is_(got, {"free-page-reporting": reporting, **dict.fromkeys(FEATURES, others)},
+            f"{name}: reporting is {'on' if reporting else 'off'}, other features "
+            f"{'on' if others else 'off'}")
+
+
 def soaked(tap: Tap, guest: Guest, name: str, mib: int = 256) -> None:
     guestvm.soak_start(guest, mib, "8s", seed=51)
     total = guestvm.soak_result(guest)
@@ -154,11 +165,12 @@ def soaked(tap: Tap, guest: Guest, name: str, mib: int = 256) -> None:
 
 def check_old_driver(tap: Tap, scratch: Scratch) -> None:
     kernel = debian_kernel(scratch)
-    for name, more, extra in (("Debian's kernel", "", []),
+    for name, more, extra in (("Debian's kernel", ALONE, []),
                               ("Debian's kernel, other features on", OTHERS, IOTHREAD)):
         with Guest(scratch, name.replace(" ", "-").replace("'", "").replace(",", ""), "578M",
                    BUFFER + more, smp=2, kernel=kernel, extra=extra) as guest:
             tap.note(guest.sh("uname -r; grep MemTotal /proc/meminfo"))
+            offers(tap, guest, name, True, more == OTHERS)
             soaked(tap, guest, name)
             time.sleep(3)
             device = guest.device()
@@ -176,21 +188,36 @@ def check_old_driver(tap: Tap, scratch: Scratch) -> None:
 
 def check_old_device(tap: Tap, scratch: Scratch) -> None:
     qemu = debian_qemu()
-    for name, balloon, extra, hints in (
-            ("Debian's QEMU", "", [], False),
-            ("Debian's QEMU, all features on", "free-page-reporting=on" + OTHERS, IOTHREAD, True)):
+    for name, reporting, more, extra in (
+            ("Debian's QEMU, all features off", False, ALONE, []),
+            ("Debian's QEMU, reporting alone", True, ALONE, []),
+            ("Debian's QEMU, all features on", True, OTHERS, IOTHREAD)):
+        balloon = f"free-page-reporting={'on' if reporting else 'off'}{more}"
         with Guest(scratch, name.replace(" ", "-").replace("'", "").replace(",", ""), "512M", balloon,
                    smp=2, qemu=qemu, extra=extra, cmdline="page_reporting.delay_ms=10") as guest:
             version = guest.qmp("query-version")
             tap.note(f"{name}: {version}")
+            offers(tap, guest, name, reporting, more == OTHERS)
             guest.sh("echo 1 >/sys/kernel/tracing/events/page_reporting/page_reporting_ack/enable")
             soaked(tap, guest, name)
             nr = int(guest.sh("grep -c page_reporting_ack: /sys/kernel/tracing/trace || :"))
-            tap.is_(nr > 0, hints, f"{name}: hinted {hints} ({nr} batches)")
+            tap.is_(nr > 0, reporting, f"{name}: hinted {reporting} ({nr} batches)")
             numbers = guest.numbers()
             tap.is_({key: value for key, value in numbers.items() if value}, {},
                     f"{name}: no buffer, no exchange")
             tap.is_(guest.splats(), [], f"{name}: no splat")
+
+
+def check_alone(tap: Tap, scratch: Scratch) -> None:
+    name = "the buffer alone"
+    with Guest(scratch, "alone", "578M", BUFFER + ALONE, smp=2, cmdline=(
+            "page_reporting.page_reporting_order=9 page_reporting.delay_ms=10")) as guest:
+        offers(tap, guest, name, True, False)
+        soaked(tap, guest, name)
+        device = guest.device()
+        tap.ok(device["guest-features"] >> HINT_BUFFER_BIT & 1 == 1 and device["violations"] == 0 and
+               guest.number("exchanges") > 0, f"{name}: chunks are exchanged", device)
+        tap.is_(guest.splats(), [], f"{name}: no splat")
 
 
 def check_other_features(tap: Tap, scratch: Scratch) -> None:
@@ -198,6 +225,7 @@ def check_other_features(tap: Tap, scratch: Scratch) -> None:
     name = "all features with the buffer"
     with Guest(scratch, "others", "578M", BUFFER + OTHERS, smp=2, extra=IOTHREAD, cmdline=(
             "page_reporting.page_reporting_order=9 page_reporting.delay_ms=10")) as guest:
+        offers(tap, guest, name, True, True)
         whole = accounting(guest)
         guest.balloon("guest-stats-polling-interval", 1)
         guest.qmp("balloon", value=450 * MIB)
@@ -219,7 +247,7 @@ def check_other_features(tap: Tap, scratch: Scratch) -> None:
 
 
 def test(tap: Tap, scratch: Scratch) -> None:
-    for check in (check_other_features, check_old_driver, check_old_device):
+    for check in (check_alone, check_other_features, check_old_driver, check_old_device):
         try:
             check(tap, scratch)
         except Missing as err:

@@ -6,6 +6,11 @@ what it does wrong, at run time or from the start. Whatever it is, the guest
 lives, answers and shuts down, its memory keeps its content, none of it is lost,
 and the kernel prints no splat. Once the device behaves again, a driver bound
 anew reports as before.
+
+A device that has failed (its used ring makes no sense, or it asks for a reset)
+keeps the batch it was given: other memory took its place, the worker waits
+without being taken for hung, nothing else is reported. When the driver goes it
+resets the device, and only then the batch comes back, as not reported.
 """
 
 from __future__ import annotations
@@ -13,12 +18,13 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import guestvm
-from guestvm import (BUILD, DRIVER, GUEST, KERNEL, MIB, ROOTFS, Guest, GuestError, Scratch, Tap,
-                     accounting)
+from guestvm import (BUILD, DRIVER, GUEST, KERNEL, MIB, PARAM, ROOTFS, SYSFS, Guest, GuestError, Scratch,
+                     Tap, accounting)
 from lifecycle import DEVICE, FAST, settled, soak_ok, sum_is
 
 HOSTILE = Path(os.environ.get("QEMU_HOSTILE", BUILD / "qemu-hostile"))
@@ -26,6 +32,8 @@ WHOLE = 64 * 256
 BUFFER = "free-page-reporting=on,hint-buffer-size=64M"
 STATUS = "/sys/bus/virtio/devices/virtio*/status"
 NEEDS_RESET = 0x40
+# A debug kernel takes several times as long.
+SLOW = 5 if guestvm.ROOM_MIB else 1
 
 
 @dataclass(frozen=True)
@@ -37,22 +45,32 @@ class Mode:
     console: str = ""  # the kernel says so
     reports: int = 0  # batches that it goes on to answer, at least
     mib: int = 256  # of soak
+    fails: bool = False  # for good: the batch that it has is never answered
 
 
 MODES = (
     Mode("ack-twice", "each report is answered twice", reports=5),
     Mode("wrong-len", "reports are answered with lengths never written", reports=5),
-    Mode("wrong-id", "an answer has a number beyond the queue", console="out of range"),
-    Mode("no-head", "an answer has a number that is not in use", console="is not a head"),
-    Mode("unasked", "the device answers every ms, asked or not", console="is not a head"),
+    Mode("wrong-id", "an answer has a number beyond the queue", console="out of range",
+         fails=True),
+    Mode("no-head", "an answer has a number that is not in use", console="is not a head",
+         fails=True),
+    Mode("unasked", "the device answers every ms, asked or not", console="is not a head",
+         fails=True),
     Mode("huge", "the buffer is to have 0xffffffff pages", console="more than half of memory", mib=96),
     Mode("wobble", "the buffer is to have another size every ms", reports=5, mib=96),
+    Mode("needs-reset", "the device fails", fails=True),
 )
 
 
-def boot(scratch: Scratch, name: str, mode: str = "none") -> Guest:
+def boot(scratch: Scratch, name: str, mode: str = "none", options: str = "", cmdline: str = FAST) -> Guest:
     qemu = [str(HOSTILE / "qemu-system-x86_64"), "-L", str(HOSTILE / "share")]
-    return Guest(scratch, name, "578M", f"{BUFFER},x-hostile={mode}", smp=2, cmdline=FAST, qemu=qemu)
+    return Guest(scratch, name, "578M", f"{BUFFER},x-hostile={mode}{options}", smp=2, cmdline=cmdline,
+                 qemu=qemu)
+
+
+def soak_start(guest: Guest, mib: int, seconds: int, procs: int = 8, seed: int = 1) -> None:
+    guestvm.soak_start(guest, mib, f"{seconds * SLOW}s", procs=procs, seed=seed)
 
 
 def free_mib(guest: Guest) -> int:
@@ -62,28 +80,67 @@ def free_mib(guest: Guest) -> int:
                         "END { print n }' /proc/zoneinfo")) // 256
 
 
+def reportable_mib(guest: Guest) -> int:
+    """Free blocks of order 9 and 10, but in ZONE_DMA, and the buffer."""
+    free = int(guest.sh("awk '$4 != \"DMA\" { n += 2 * $(NF - 1) + 4 * $NF } END { print n }' /proc/buddyinfo"))
+    return free + guest.number("buffer_held_pages") // 256
+
+
 def uninterruptible(guest: Guest) -> str:
     """Names of the tasks in that state."""
     return guest.sh("grep -l '^State:.*D' /proc/[0-9]*/status 2>/dev/null | xargs -r grep -h ^Name: || :")
 
 
-def wait_until(what: object, seconds: float = 15) -> bool:
-    end = time.monotonic() + seconds
-    while not what():  # type: ignore[operator]
+def wait_until(what: Callable[[], bool], seconds: float = 15) -> bool:
+    end = time.monotonic() + seconds * SLOW
+    while not what():
         if time.monotonic() > end:
             return False
         time.sleep(0.1)
     return True
 
 
+def waiting(guest: Guest) -> list[str]:
+    """States of the tasks that wait for the device to answer a report."""
+    return guest.sh("for task in $(grep -lE '^(wait_for_host|virtballoon_free_page_report)' "
+                    "/proc/[0-9]*/wchan 2>/dev/null); do awk '/^State:/ { print $2 }' ${task%wchan}status; "
+                    "done").split()
+
+
+def check_failed(tap: Tap, guest: Guest, whole: dict[str, int], free: int, name: str) -> None:
+    """The device has failed with a batch. The guest does not miss it, and waits without a word."""
+    sum_is(tap, guest, whole, name)
+    tap.ok(wait_until(lambda: free_mib(guest) > free - 8), f"{name}: no memory is missing",
+           (free, free_mib(guest)))
+    tap.is_(waiting(guest), ["I"], f"{name}: one task waits for the answer, idle")
+    # After 120 s in this state the kernel calls a task hung, which may be a panic.
+    tap.ok(wait_until(lambda: not uninterruptible(guest), 5), f"{name}: ... and will not be taken for hung",
+           uninterruptible(guest))
+    before = guest.device()["batches"]
+    guest.sh("soak --bytes 128M --procs 2 --seed 6 --duration 300ms >/dev/null; sleep 1")
+    tap.is_(guest.device()["batches"], before, f"{name}: nothing else is reported")
+
+
+def unbind(tap: Tap, guest: Guest, name: str) -> None:
+    """Whatever the device does, the driver can go. Then it behaves."""
+    begin = time.monotonic()
+    status, out = guest.run(f"device={DEVICE}; echo $device >/run/unbound; "
+                            f"echo $device >{DRIVER}/unbind && cat {SYSFS}/buffer_held_pages", 60 * SLOW)
+    seconds = time.monotonic() - begin
+    tap.is_((status, out.strip()), (0, "0"), f"{name}: the driver can go, with nothing left behind")
+    tap.ok(seconds < 10 * SLOW, f"{name}: ... within seconds", f"{seconds:.1f} s")
+    guest.balloon("x-hostile", "none")
+
+
+def bind(tap: Tap, guest: Guest, name: str) -> None:
+    guest.sh(f"cat /run/unbound >{DRIVER}/bind")
+    tap.is_(settled(guest, WHOLE), WHOLE, f"{name}: bound anew, the buffer is whole")
+
+
 def rebind(tap: Tap, guest: Guest, whole: dict[str, int], name: str) -> None:
     """With a device that behaves, a driver bound anew reports as before."""
-    guest.balloon("x-hostile", "none")
-    status, out = guest.run(f"device={DEVICE}; echo $device >{DRIVER}/unbind && "
-                            f"cat /sys/kernel/mm/page_reporting/buffer_held_pages && "
-                            f"echo $device >{DRIVER}/bind", 30)
-    tap.is_((status, out.strip()), (0, "0"), f"{name}: the driver can go, with nothing left behind")
-    tap.is_(settled(guest, WHOLE), WHOLE, f"{name}: bound anew, the buffer is whole")
+    unbind(tap, guest, name)
+    bind(tap, guest, name)
     before = guest.device()["batches"]
     guest.sh("soak --bytes 128M --procs 2 --seed 5 --duration 300ms >/dev/null")
     tap.ok(wait_until(lambda: guest.device()["batches"] > before),
@@ -98,7 +155,7 @@ def power_off(tap: Tap, guest: Guest, name: str) -> None:
 
 
 def check_run_time(tap: Tap, scratch: Scratch) -> None:
-    """One guest after another mode, then a device that fails for good."""
+    """One guest after another mode."""
     with boot(scratch, "run-time") as guest:
         whole = accounting(guest)
         free = free_mib(guest)
@@ -106,7 +163,7 @@ def check_run_time(tap: Tap, scratch: Scratch) -> None:
             name = f"{mode.name} ({mode.does})"
             said = guest.console().count(mode.console)
             before = guest.device()["batches"]
-            guestvm.soak_start(guest, mode.mib, "2s", seed=seed)
+            soak_start(guest, mode.mib, 2, seed=seed)
             guest.balloon("x-hostile", mode.name)
             soak_ok(tap, guest, name)
             if mode.console:
@@ -115,18 +172,55 @@ def check_run_time(tap: Tap, scratch: Scratch) -> None:
             if mode.reports:
                 got = guest.device()["batches"] - before
                 tap.ok(got >= mode.reports, f"{mode.name}: it goes on reporting", got)
+            if mode.name == "needs-reset":
+                status = guest.sh(f"cat {STATUS}")
+                tap.ok(int(status, 16) & NEEDS_RESET, f"{mode.name}: the device says so", status)
+            if mode.fails:
+                check_failed(tap, guest, whole, free, mode.name)
             rebind(tap, guest, whole, mode.name)
-
-        name = "needs-reset (the device fails)"
-        guestvm.soak_start(guest, 256, "2s", seed=61)
-        guest.balloon("x-hostile", "needs-reset")
-        soak_ok(tap, guest, name)
-        status = guest.sh(f"cat {STATUS}")
-        tap.ok(int(status, 16) & NEEDS_RESET, f"{name}: it says so", status)
-        sum_is(tap, guest, whole, name)
-        tap.ok(free_mib(guest) > free - 8, f"{name}: no memory is missing", (free, free_mib(guest)))
-        rebind(tap, guest, whole, "needs-reset")
         power_off(tap, guest, "all at run time")
+
+
+def check_failed_batch(tap: Tap, scratch: Scratch) -> None:
+    """What a device had when it failed is not taken for reported afterwards.
+
+    Nothing is reported by itself. A flush begins with the buffer, which is
+    answered; its chunks go to the free lists in exchange for those of the second
+    batch, with which the device fails. So after unbind and bind all that is free
+    and held is reported, but the first batch at most. A second batch that is
+    taken for reported as well would be missing, too.
+    """
+    for mode in ("needs-reset", "wrong-id"):
+        name = f"{mode} with a batch"
+        with boot(scratch, f"batch-{mode}", options=",x-report-ack-base-ns=1500000000",
+                  cmdline="page_reporting.page_reporting_order=9 page_reporting.delay_ms=60000") as guest:
+            whole = accounting(guest)
+            tap.is_(guest.device()["batches"], 0, f"{name}: nothing was reported before")
+            guest.sh(f"( echo 1 >{PARAM}/flush; echo $? >/run/flushed ) >/dev/null 2>&1 &")
+            wait_until(lambda: guest.device()["batches"] > 0)
+            first = guest.device()["bytes-received"] // MIB
+            wait_until(lambda: guest.device()["batches"] > 1)
+            guest.balloon("x-hostile", mode)
+            time.sleep(1)
+            before = guest.device()
+            second = before["bytes-received"] // MIB - first
+            tap.is_(before["batches"], 2, f"{name}: the device fails with the second one")
+            tap.ok(first >= 32 and second >= 32, f"{name}: ... which is large enough to be missed",
+                   f"{first} and {second} MiB")
+            sum_is(tap, guest, whole, name)
+
+            unbind(tap, guest, name)
+            tap.ok(wait_until(lambda: guest.run("test -s /run/flushed")[0] == 0),
+                   f"{name}: who waited for it in a flush waits no more")
+            bind(tap, guest, name)
+            guest.flush()
+            received = (guest.device()["bytes-received"] - before["bytes-received"]) // MIB
+            there = reportable_mib(guest)
+            tap.note(f"{name}: {first} MiB reported, {second} MiB not; then {received} MiB of {there}")
+            tap.ok(received >= there - first - 16, f"{name}: it is reported when there is a device again",
+                   f"{received} of {there} MiB, {first} MiB were before")
+            sum_is(tap, guest, whole, name)
+            power_off(tap, guest, name)
 
 
 def check_never(tap: Tap, scratch: Scratch) -> None:
@@ -143,13 +237,13 @@ def check_never(tap: Tap, scratch: Scratch) -> None:
         tap.ok(free > total - out_mib, f"{name}: what is out is not missing", free)
         sum_is(tap, guest, whole, name)
         # With what is out missing this would not fit.
-        guestvm.soak_start(guest, total - 96, "4s", seed=62)
+        soak_start(guest, total - 96, 4, seed=62)
         soak_ok(tap, guest, name)
         tap.is_(guest.sh("dmesg | grep -c 'Out of memory' || :").strip(), "0", f"{name}: nobody is killed")
         tap.is_(guest.device()["batches"], 1, f"{name}: nothing else is reported meanwhile")
-        # After 120 s in this state the kernel calls a task hung, which may be a panic.
+        tap.is_(waiting(guest), ["I"], f"{name}: one task waits for the answer, idle")
         tap.ok(wait_until(lambda: not uninterruptible(guest), 5),
-               f"{name}: who waits will not be taken for hung", uninterruptible(guest))
+               f"{name}: ... and will not be taken for hung", uninterruptible(guest))
 
         guest.sh(f"device={DEVICE}; rm -f /run/unbound; "
                  f"( echo $device >{DRIVER}/unbind; echo $device >/run/unbound ) >/dev/null 2>&1 &")
@@ -163,7 +257,7 @@ def check_never(tap: Tap, scratch: Scratch) -> None:
         sum_is(tap, guest, whole, name)
 
         guest.balloon("x-hostile", "never-ack")
-        guestvm.soak_start(guest, 256, "2s", seed=63)
+        soak_start(guest, 256, 2, seed=63)
         soak_ok(tap, guest, name)
         tap.ok(guest.device()["bytes-out"] > 0, f"{name}: a batch is out again", guest.device())
         power_off(tap, guest, name)
@@ -179,7 +273,7 @@ def check_boot(tap: Tap, scratch: Scratch) -> None:
         name = f"{mode} ({does})"
         try:
             with boot(scratch, mode, mode) as guest:
-                guestvm.soak_start(guest, 128, "2s", procs=4, seed=71)
+                soak_start(guest, 128, 2, procs=4, seed=71)
                 soak_ok(tap, guest, name)
                 if wanted is not None:
                     tap.is_(guest.number("buffer_wanted_pages"), wanted,
@@ -195,4 +289,4 @@ def check_boot(tap: Tap, scratch: Scratch) -> None:
 if __name__ == "__main__":
     guestvm.require(KERNEL / "bzImage", HOSTILE / "qemu-system-x86_64", ROOTFS / "root.erofs",
                     GUEST / "soak", GUEST / "hinttrace")
-    sys.exit(guestvm.main_of(check_run_time, check_never, check_boot))
+    sys.exit(guestvm.main_of(check_run_time, check_failed_batch, check_never, check_boot))

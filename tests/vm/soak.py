@@ -14,8 +14,9 @@ One guest after the other, each of which hints about 25 GiB: orders 9 and 0,
 with and without swap_back, in turn; every fourth with init_on_free. Two of ten
 processes of the checker dirty the page cache of a disk, which is written back,
 dropped and read again: the disk is verified too. The first
-mismatch, splat or page that is not accounted for stops it. Exit status: 0 as
-much was hinted and all memory kept its content, 1 not so, 2 wrong usage, 69
+mismatch, splat or page that is not accounted for stops it. It must make 5000
+exchanges a GiB, a million in 200 GiB. Exit status: 0 as much was hinted, in as
+many exchanges, and all memory kept its content, 1 not so, 2 wrong usage, 69
 something needed is not there.
 """
 
@@ -32,6 +33,7 @@ from guestvm import GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, Guest, GuestError, 
 GIB = 1024			# MiB
 GUEST_GIB = 25
 ROUNDS = ((9, "N"), (0, "N"), (9, "Y"), (0, "Y"))
+EXCHANGES_PER_GIB = 5000	# half of what these rounds make
 
 
 class Total:
@@ -135,6 +137,8 @@ def main() -> int:
         except GuestError as err:
             failure = str(err)
         nr += 1
+    if not failure and total.exchanges < EXCHANGES_PER_GIB * args.gib:
+        failure = f"{total.exchanges} exchanges are fewer than {EXCHANGES_PER_GIB * args.gib}"
     if failure:
         print(f"soak.py: FAILED: {failure}", file=sys.stderr)
     print(f"soak: {total.hinted_mib / GIB:.1f} GiB hinted, {total.verified_mib / GIB:.1f} GiB verified, "
