@@ -367,7 +367,7 @@ def soak_start(guest: Guest, mib: int, duration: str, procs: int = 8, seed: int 
 
 def soak_result(guest: Guest, timeout: float = 600) -> dict[str, int]:
     """Wait for soak; status and its totals. Raises when it left none."""
-    out = guest.sh("tries=0; while [ ! -e /run/soak.status ] && [ $tries -lt %d ]; do "
+    out = guest.sh("tries=0; while [ ! -s /run/soak.status ] && [ $tries -lt %d ]; do "
                    "sleep 0.2; tries=$((tries + 1)); done; cat /run/soak.status /run/soak.out"
                    % int(timeout * 5), timeout + 60)
     match = SOAK_LINE.search(out)

@@ -22,8 +22,8 @@ def start(guest: Guest) -> int:
     guest.sh("cd /run; rm -f ready trace.status\n"
              "{ hinttrace -j --interval 500 --ready /run/ready 2>/run/trace.err; echo $? >/run/trace.status; } | "
              "grep --line-buffered -E '\"(exchange_violation|sample|loss)\"' >/run/trace &\n"
-             "tries=0; while [ ! -e /run/ready ] && [ $tries -lt 900 ]; do "
-             "sleep 0.1; tries=$((tries + 1)); done; [ -e /run/ready ]")
+             "tries=0; while [ ! -s /run/ready ] && [ $tries -lt 900 ]; do "
+             "sleep 0.1; tries=$((tries + 1)); done; [ -s /run/ready ]")
     # A pass already put off keeps its delay: have it now.
     guest.sh(f"echo 10 >{PARAM}/delay_ms")
     guest.flush()
@@ -40,7 +40,7 @@ def stop(guest: Guest) -> list[dict]:
     guest.sh(f"echo 60000 >{PARAM}/delay_ms")
     guest.flush()
     guest.sh("kill -TERM $(cat /run/ready); tries=0; "
-             "while [ ! -e /run/trace.status ] && [ $tries -lt 300 ]; do "
+             "while [ ! -s /run/trace.status ] && [ $tries -lt 300 ]; do "
              "sleep 0.1; tries=$((tries + 1)); done; "
              "[ \"$(cat /run/trace.status)\" = 0 ] || { cat /run/trace.err >&2; exit 1; }; sleep 0.2")
     return [json.loads(line) for line in guest.sh("cat /run/trace").splitlines()]
