@@ -19,7 +19,7 @@ OBJECTS = ("hint", "swap", "allocfail", "sample")
 SCRIPT = """
 /trace/hinttrace -j --ready /run/ready >/run/out 2>/run/err &
 tracer=$!
-until [ -e /run/ready ] || ! kill -0 $tracer; do sleep 0.1; done
+until [ -s /run/ready ] || ! kill -0 $tracer; do sleep 0.1; done
 for i in 1 2; do
 	dd if=/dev/zero of=/dev/null bs=128M count=2 2>/dev/null
 	sleep 2.5
