@@ -68,6 +68,7 @@ QUIET = (
     "[   10.0] Offlined Pages 32768",
     "[   10.0] migrating pfn 28800 failed ret:1",
     "[   10.0] page dumped because: migration failure",
+    "[   10.0] page dumped because: isolation failed",
     "[   10.0] page dumped because: unmovable page",
     "[   10.0] memory offlining [mem 0x20000000-0x27ffffff] failed due to unmovable page",
     "[   10.0] virtio_mem virtio4: requested size: 0x10000000",

@@ -55,7 +55,7 @@ SPLAT = re.compile(
 # Memory that could not go offline is dumped; whether it had to is the test's.
 HARMLESS = re.compile(r"traps: |DEBUG: |WARNING: See https://|Spectre V2 : WARNING|MDS: WARNING|"
                       r"memory used by lock dependency info|Kernel command line: |Command line: |"
-                      r"page dumped because: (migration failure|unmovable page)")
+                      r"page dumped because: (migration failure|isolation failed|unmovable page)")
 
 # Sizes of hash tables follow from all memory found at boot, the buffer included.
 CMDLINE = (
