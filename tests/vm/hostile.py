@@ -117,7 +117,7 @@ def check_failed(tap: Tap, guest: Guest, whole: dict[str, int], free: int, name:
     tap.ok(wait_until(lambda: not uninterruptible(guest), 5), f"{name}: ... and will not be taken for hung",
            uninterruptible(guest))
     before = guest.device()["batches"]
-    guest.sh("soak --bytes 128M --procs 2 --seed 6 --duration 300ms >/dev/null; sleep 1")
+    guest.sh(f"soak --bytes 128M --procs 2 --seed 6 --duration {300 * SLOW}ms >/dev/null; sleep 1")
     tap.is_(guest.device()["batches"], before, f"{name}: nothing else is reported")
 
 
@@ -142,7 +142,7 @@ def rebind(tap: Tap, guest: Guest, whole: dict[str, int], name: str) -> None:
     unbind(tap, guest, name)
     bind(tap, guest, name)
     before = guest.device()["batches"]
-    guest.sh("soak --bytes 128M --procs 2 --seed 5 --duration 300ms >/dev/null")
+    guest.sh(f"soak --bytes 128M --procs 2 --seed 5 --duration {300 * SLOW}ms >/dev/null")
     tap.ok(wait_until(lambda: guest.device()["batches"] > before),
            f"{name}: ... and what becomes free is reported")
     sum_is(tap, guest, whole, name)
