@@ -158,8 +158,9 @@ cell() {
 		slot "$jobs"
 	fi
 	name=$1
+	gone=$(($(date +%s) - begun))
 	printf '  %-8s %2d of %d  %s  (%d:%02d gone)\n' BENCH $nr "$total" "$name" \
-		$((($(date +%s) - begun) / 60)) $((($(date +%s) - begun) % 60))
+		$((gone / 60)) $((gone % 60))
 	rm -rf "${out:?}/$name"
 	mkdir -p "$out/$name" || die $EX_INFRA "cannot make $out/$name"
 	props=",free-page-reporting=on,reporting-queue-size=$6,x-report-ack-base-ns=$8"

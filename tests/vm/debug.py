@@ -33,19 +33,11 @@ def check_watched(tap: Tap, scratch: Scratch) -> None:
         tap.is_(guest.splats(), [], "watched: no splat")
 
 
-def check_hostile(tap: Tap, scratch: Scratch) -> None:
-    """Also with a device that breaks the rules."""
-    if not (hostile.HOSTILE / "qemu-system-x86_64").exists():
-        tap.skip("a device that breaks the rules", f"{hostile.HOSTILE} is not there")
-        return
-    for check in HOSTILE_CHECKS:
-        check(tap, scratch)
-
-
 if __name__ == "__main__":
-    guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
+    guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64",
+                    hostile.HOSTILE / "qemu-system-x86_64", ROOTFS / "root.erofs",
                     GUEST / "soak", GUEST / "hinttrace")
     # Built in, but off unless asked for.
     guestvm.CMDLINE += " page_owner=on"
     sys.exit(guestvm.main_of(check_watched, lifecycle.check_load, lifecycle.check_batch_out, lifecycle.check_suspend,
-                             memory.check_offline, memory.check_plug, buffer.check_load, check_hostile))
+                             memory.check_offline, memory.check_plug, buffer.check_load, *HOSTILE_CHECKS))

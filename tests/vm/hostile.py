@@ -107,15 +107,20 @@ def waiting(guest: Guest) -> list[str]:
                     "done").split()
 
 
+def check_waits(tap: Tap, guest: Guest, name: str) -> None:
+    """Who waits for the device does so in a way that nobody complains about."""
+    tap.is_(waiting(guest), ["I"], f"{name}: one task waits for the answer, idle")
+    # After 120 s in this state the kernel calls a task hung, which may be a panic.
+    tap.ok(wait_until(lambda: not uninterruptible(guest), 5), f"{name}: ... and will not be taken for hung",
+           uninterruptible(guest))
+
+
 def check_failed(tap: Tap, guest: Guest, whole: dict[str, int], free: int, name: str) -> None:
     """The device has failed with a batch. The guest does not miss it, and waits without a word."""
     sum_is(tap, guest, whole, name)
     tap.ok(wait_until(lambda: free_mib(guest) > free - 8), f"{name}: no memory is missing",
            (free, free_mib(guest)))
-    tap.is_(waiting(guest), ["I"], f"{name}: one task waits for the answer, idle")
-    # After 120 s in this state the kernel calls a task hung, which may be a panic.
-    tap.ok(wait_until(lambda: not uninterruptible(guest), 5), f"{name}: ... and will not be taken for hung",
-           uninterruptible(guest))
+    check_waits(tap, guest, name)
     before = guest.device()["batches"]
     guest.sh(f"soak --bytes 128M --procs 2 --seed 6 --duration {300 * SLOW}ms >/dev/null; sleep 1")
     tap.is_(guest.device()["batches"], before, f"{name}: nothing else is reported")
@@ -241,9 +246,7 @@ def check_never(tap: Tap, scratch: Scratch) -> None:
         soak_ok(tap, guest, name)
         tap.is_(guest.sh("dmesg | grep -c 'Out of memory' || :").strip(), "0", f"{name}: nobody is killed")
         tap.is_(guest.device()["batches"], 1, f"{name}: nothing else is reported meanwhile")
-        tap.is_(waiting(guest), ["I"], f"{name}: one task waits for the answer, idle")
-        tap.ok(wait_until(lambda: not uninterruptible(guest), 5),
-               f"{name}: ... and will not be taken for hung", uninterruptible(guest))
+        check_waits(tap, guest, name)
 
         guest.sh(f"device={DEVICE}; rm -f /run/unbound; "
                  f"( echo $device >{DRIVER}/unbind; echo $device >/run/unbound ) >/dev/null 2>&1 &")
@@ -252,8 +255,7 @@ def check_never(tap: Tap, scratch: Scratch) -> None:
         guest.balloon("x-hostile", "none")
         tap.ok(wait_until(lambda: guest.run("test -s /run/unbound")[0] == 0),
                f"{name}: it goes when the answer comes late")
-        guest.sh(f"cat /run/unbound >{DRIVER}/bind")
-        tap.is_(settled(guest, WHOLE), WHOLE, f"{name}: bound anew, the buffer is whole")
+        bind(tap, guest, name)
         sum_is(tap, guest, whole, name)
 
         guest.balloon("x-hostile", "never-ack")

@@ -184,8 +184,8 @@ def run(tap: Tap, scratch: Scratch, nr: int, row: Row) -> str:
         least_mib = (to_hint(guest, row.order, small) + whole["held"]) // 256
         before = tracer.start(guest)
         slices = verified_mib = 0
+        soak_mib = max(16, row.mem_mib * 5 // 8 - 24)
         while True:
-            soak_mib = max(16, row.mem_mib * 5 // 8 - 24)
             if slices:
                 guestvm.soak_start(guest, max(16, soak_mib // 2), "4s", procs=4, seed=nr + slices * 100)
                 guest.sh(f"mib={max(8, row.mem_mib // 8)}\n{CHURN}")
