@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # One makefile, not recursive. All products are under build/ and results/;
-# kernel, QEMU and guest root come from a cache outside (images/lib.sh).
+# kernel, QEMU and guest root come from a cache outside (images/cache/lib.sh).
 # `make help` is the manual.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -96,24 +96,24 @@ help:
 FORCE:
 
 setup:
-	@images/setup.sh
+	@images/host/setup.sh
 
 setup-test:
-	@images/setup.sh test
+	@images/host/setup.sh test
 
 # The scripts know best whether their product is current and take no time when
 # it is. What depends on a product here depends on a stamp that changes only
 # with the product's id.
 define image_rule
 build/stamp/$(1): FORCE | setup build/stamp
-	@images/$(1).sh
+	@images/$(1)/build.sh
 	@cmp -s build/$(1)/id $$@ || cp build/$(1)/id $$@
 endef
 $(foreach kind,kernel qemu rootfs,$(eval $(call image_rule,$(kind))))
 
 .PHONY: kernel-debug
 kernel-debug: | setup
-	@images/kernel.sh debug
+	@images/kernel/build.sh debug
 
 kernel: build/stamp/kernel
 qemu: build/stamp/qemu
@@ -131,10 +131,10 @@ GUEST_LDFLAGS := -static
 
 obj = $(patsubst %.c,build/obj/%.o,$(1))
 
-common_src := $(wildcard collectors/common_*.c)
-hinttrace_src := $(wildcard collectors/trace_*.c)
-hintsay_src := collectors/say.c
-hintrun_src := $(wildcard collectors/run_*.c)
+common_src := $(wildcard collectors/common/*.c)
+hinttrace_src := $(wildcard collectors/trace/*.c)
+hintsay_src := collectors/guest/hintsay.c
+hintrun_src := $(wildcard collectors/run/*.c collectors/run/*/*.c)
 mcload_src := $(wildcard workloads/memcached/mcload*.c)
 wave_src := $(wildcard workloads/memcached/wave*.c)
 keep_src := workloads/memcached/keep.c
@@ -181,7 +181,7 @@ build/guest/$(1): build/obj/guest/$(1) | build/guest
 endef
 $(foreach tool,$(guest_tools) $(bench_tools),$(eval $(call guest_rule,$(tool))))
 
-build/guest/init: images/guest-init.sh | build/guest
+build/guest/init: collectors/guest/init.sh | build/guest
 	$(call say,COPY,$@)install -m 755 $< $@
 
 # ---------------------------------------------------------------- BPF
@@ -205,7 +205,7 @@ build/tests build/log:
 
 # ---------------------------------------------------------------- run
 
-python = $(shell images/python.sh numpy scipy matplotlib jinja2 || echo false)
+python = $(shell images/host/python.sh numpy scipy matplotlib jinja2 || echo false)
 
 # option,NAME,VARIABLE: --NAME VALUE when the variable is given.
 option = $(if $(strip $($(2))),--$(1) $(call quote,$($(2))))
@@ -267,18 +267,18 @@ bench: $(everything) $(bench_tools:%=build/guest/%)
 
 .PHONY: src-linux src-qemu patches
 src-linux src-qemu: src-%: | setup
-	@images/tree.sh open $*
+	@images/cache/tree.sh open $*
 
 patches: | setup
-	@images/tree.sh export linux
-	@images/tree.sh export qemu
+	@images/cache/tree.sh export linux
+	@images/cache/tree.sh export qemu
 
 # What a reviewer would check of each patch; docs/series.md.
 .PHONY: series-check
 series-check: setup-test $(if $(filter 1,$(FULL)),$(everything))
 	$(if $(filter-out 0 1,$(FULL)),$(error FULL=$(FULL): allowed: 0 or 1))
 	$(Q)status=0; for name in linux qemu; do \
-		images/series.sh $$name $(if $(filter 1,$(FULL)),full) || status=$$?; \
+		kernel-patches/review/series.sh $$name $(if $(filter 1,$(FULL)),full) || status=$$?; \
 	done; exit $$status
 
 # ---------------------------------------------------------------- tests
@@ -362,6 +362,6 @@ distclean:
 	rm -rf build results
 
 cache-clean:
-	@images/cache.sh clean $(or $(DAYS),30)
+	@images/cache/cache.sh clean $(or $(DAYS),30)
 
 -include $(shell find build/obj build/bpf build/san build/fuzz -name '*.d' 2>/dev/null)

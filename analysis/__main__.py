@@ -47,10 +47,10 @@ def write_file(path: Path, content: str) -> None:
 
 def report(results: Path, out: Path, allow_loss: bool) -> int:
     # Imported here so that --help and judge work without matplotlib and jinja2.
-    from .analyse import analyse, summary
-    from .load import load_results
-    from .report import render
-    from .text import terminal
+    from analysis.compare.analyse import analyse, summary
+    from analysis.record.load import load_results
+    from analysis.report.report import render
+    from analysis.report.text import terminal
 
     a = analyse(load_results(results), allow_loss)
     write_file(results / "summary.json", json.dumps(summary(a), indent=1, allow_nan=False) + "\n")
@@ -64,9 +64,9 @@ def report(results: Path, out: Path, allow_loss: bool) -> int:
 
 
 def judge(path: Path) -> int:
-    from . import gfp
-    from .judge import arithmetic, judge_event
-    from .load import load_record
+    from analysis.judge import gfp
+    from analysis.judge.judge import arithmetic, judge_event
+    from analysis.record.load import load_record
 
     for event in load_record(path).shortages:
         j = judge_event(event)
@@ -89,8 +89,8 @@ def judge(path: Path) -> int:
 
 
 def bench(results: Path) -> int:
-    from .bench import analyse_bench, load_bench
-    from .bench_report import bench_json, bench_terminal, render_bench
+    from analysis.bench.bench import analyse_bench, load_bench
+    from analysis.bench.report import bench_json, bench_terminal, render_bench
 
     b = analyse_bench(load_bench(results))
     write_file(results / "bench.json", json.dumps(bench_json(b), indent=1, allow_nan=False) + "\n")
@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     p = commands.add_parser("bench", help="write bench.html and bench.json for the folder of bench/run.sh")
     p.add_argument("results", type=Path, metavar="RESULTS_DIR")
     args = parser.parse_args(argv)
-    from .fields import BadRecord
+    from analysis.record.fields import BadRecord
 
     try:
         if args.command == "judge":

@@ -14,9 +14,9 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
-#include "../collectors/common_hist_json.h"
-#include "../collectors/common_num.h"
-#include "../collectors/common_time.h"
+#include "common/hist_json.h"
+#include "common/num.h"
+#include "common/time.h"
 #include "pages.h"
 
 #define OUT_FD		3

@@ -20,9 +20,9 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-#include "../collectors/common_json.h"
-#include "../collectors/common_num.h"
-#include "../collectors/common_time.h"
+#include "common/json.h"
+#include "common/num.h"
+#include "common/time.h"
 
 #define OUT_FD		3
 #define EXIT_FAILED	1

@@ -40,7 +40,7 @@ set -a
 . /sys/firmware/qemu_fw_cfg/by_name/opt/org.hintbuf/cell/raw || give_up "no cell"
 set +a
 
-# The same in every arm, whatever the memory (images/guest-init.sh).
+# The same in every arm, whatever the memory (collectors/guest/init.sh).
 thp=/sys/kernel/mm/transparent_hugepage
 echo madvise >$thp/defrag
 echo never >$thp/enabled

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
-#include "../collectors/common_num.h"
+#include "common/num.h"
 #include "pages.h"
 
 #define EXIT_FAILED	1

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The bucket of a value in a struct hist_cpu. The arithmetic is that of
- * hist__index() in collectors/common_hist.c, in a form BPF can run; a unit
+ * hist__index() in collectors/common/hist.c, in a form BPF can run; a unit
  * test holds the two together.
  */
 #ifndef HINT_HIST_H

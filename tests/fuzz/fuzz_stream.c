@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run_guest.c collectors/run_shape.c collectors/run_lines.c collectors/run_console.c collectors/run_qmp.c collectors/run_util.c */
+/* SOURCES: collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/vm/console.c collectors/run/vm/qmp.c collectors/run/util.c */
 /* LIBS: -ljansson */
 /*
  * Everything a guest can send, and what a broken QEMU could: the readers must
@@ -15,10 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../collectors/run_console.h"
-#include "../../collectors/run_guest.h"
-#include "../../collectors/run_qmp.h"
-#include "../../collectors/run_shape.h"
+#include "run/vm/console.h"
+#include "run/record/guest.h"
+#include "run/vm/qmp.h"
+#include "run/record/shape.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from make_records import MARKS, MIB, NS, Toy, run_line, spec, write_cell, write_experiment, zone_state
 
-from analysis.analyse import analyse, summary
-from analysis.load import load_results
+from analysis.compare.analyse import analyse, summary
+from analysis.record.load import load_results
 
 GOLDEN = Path(__file__).with_name("golden")
 MS = 1_000_000

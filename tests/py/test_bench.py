@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main
-from analysis.bench import Hold, analyse_bench, enough, load_bench, load_boot, lock_holds, mechanism
-from analysis.fields import BadRecord
+from analysis.bench.bench import Hold, analyse_bench, enough, load_bench, load_boot, lock_holds, mechanism
+from analysis.record.fields import BadRecord
 
 MIB = 1 << 20
 PARTS = ("sixteenth", "eighth", "all", "again", "traced", "packed", "scattered")

@@ -8,9 +8,9 @@ import random
 import pytest
 from make_records import hist_index, hist_line
 
-from analysis import hist
-from analysis.model import Hist
-from analysis.stats import growth, median_interval, summarise
+from analysis.record import hist
+from analysis.record.model import Hist
+from analysis.compare.stats import growth, median_interval, summarise
 
 
 def build(values: list[int], sub_bits: int = 7) -> Hist:

@@ -7,8 +7,8 @@ import dataclasses
 
 import pytest
 
-from analysis import gfp as g
-from analysis.judge import (
+from analysis.judge import gfp as g
+from analysis.judge.judge import (
     ATTRIBUTABLE,
     FALLBACK,
     GENUINE,
@@ -21,7 +21,7 @@ from analysis.judge import (
     judge_request,
     lowered_mark,
 )
-from analysis.model import Shortage, ZoneState
+from analysis.record.model import Shortage, ZoneState
 
 
 def zone(**changes) -> ZoneState:

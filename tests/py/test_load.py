@@ -9,8 +9,8 @@ import json
 import pytest
 from make_records import Toy, spec, write_cell
 
-from analysis.fields import MAX_LINE_BYTES, BadRecord
-from analysis.load import load_record, load_results
+from analysis.record.fields import MAX_LINE_BYTES, BadRecord
+from analysis.record.load import load_record, load_results
 
 
 @pytest.fixture(scope="module")

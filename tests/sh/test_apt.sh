@@ -22,7 +22,7 @@ END
 APT_CONFIG=$tmp/apt.conf
 HINTBUF_CACHE=$tmp/cache
 export APT_CONFIG HINTBUF_CACHE
-lines() { "$top/images/apt.sh" lines "$@" 2>&1; }
+lines() { "$top/images/cache/apt.sh" lines "$@" 2>&1; }
 
 want="deb [signed-by=$keyring] http://mirror.invalid/debian trixie main
 deb-src [signed-by=$keyring] http://mirror.invalid/debian trixie main"
@@ -56,9 +56,9 @@ out=$(lines)
 is $? 69 "nothing to derive from: status 69"
 has "$out" "no 'main' of this machine's own suite" "... and it says so"
 
-"$top/images/apt.sh" nonsense >/dev/null 2>&1
+"$top/images/cache/apt.sh" nonsense >/dev/null 2>&1
 is $? 2 "wrong usage: status 2"
-"$top/images/apt.sh" deb >/dev/null 2>&1
+"$top/images/cache/apt.sh" deb >/dev/null 2>&1
 is $? 2 "no package: status 2"
 
 finish

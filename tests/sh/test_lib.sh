@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# images/lib.sh: series are applied exactly, undone, and touch no more than
+# images/cache/lib.sh: series are applied exactly, undone, and touch no more than
 # they must; locks exclude; links are replaced whole.
 set -u
 # shellcheck source=tap.sh
@@ -10,7 +10,7 @@ set -u
 HINTBUF_CACHE=$tmp/cache
 export HINTBUF_CACHE
 call() { # COMMAND...: in a shell of its own with the library
-	sh -c 'set -eu; . "$1/images/lib.sh"; shift; "$@"' "$top/images/call" "$top" "$@" 2>&1
+	sh -c 'set -eu; . "$1/images/cache/lib.sh"; shift; "$@"' "$top/images/cache/call" "$top" "$@" 2>&1
 }
 
 # A source of two files and a series that edits one, adds one.
@@ -119,8 +119,8 @@ call find_python no_such_module_at_all >/dev/null
 is $? 1 "... or not, when it lacks a module"
 
 # Two at once: the second waits for the whole life of the first.
-sh -c 'set -eu; . "$1/images/lib.sh"; lock test-a; echo in >"$2"; sleep 1; echo out >"$2"' \
-	"$top/images/call" "$top" "$tmp/state" &
+sh -c 'set -eu; . "$1/images/cache/lib.sh"; lock test-a; echo in >"$2"; sleep 1; echo out >"$2"' \
+	"$top/images/cache/call" "$top" "$tmp/state" &
 while [ ! -e "$tmp/state" ]; do sleep 0.05; done
 out=$(call lock test-a)
 is "$(cat "$tmp/state")" out "a lock excludes"

@@ -48,11 +48,11 @@ refused "report without RESULTS" "make report RESULTS=" report
 refused "shell without ARM" "make shell ARM=" shell
 refused "OUT with blanks" "a folder without blanks" run WORKLOAD=memcached "OUT=a b"
 
-for script in apt cache kernel qemu rootfs setup source tree python; do
+for script in cache/apt cache/cache kernel/build qemu/build rootfs/build host/setup cache/source cache/tree host/python; do
 	"images/$script.sh" --no-such-option >/dev/null 2>&1
 	status=$?
 	case $script:$status in
-	python:69 | *:2) ok 0 "$script.sh: wrong usage has its status" ;;
+	host/python:69 | *:2) ok 0 "$script.sh: wrong usage has its status" ;;
 	*) is $status 2 "$script.sh: wrong usage has its status" ;;
 	esac
 done

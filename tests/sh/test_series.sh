@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# images/series.sh: what it finds and what it lets pass, on a small source of
-# its own; images/objcode.py: which functions are the same.
+# kernel-patches/review/series.sh: what it finds and what it lets pass, on a small source of
+# its own; kernel-patches/review/objcode.py: which functions are the same.
 set -u
 # shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
@@ -27,7 +27,7 @@ variant() { # NAME BEFORE TEXT CONSTANT
 		compile "$1"
 }
 compare() { # NAME: verdicts and names of what is not as in base
-	"$top/images/objcode.py" "$tmp/base.o" "$tmp/$1.o" | cut -f 1,2 | tr '\t\n' ' ,'
+	"$top/kernel-patches/review/objcode.py" "$tmp/base.o" "$tmp/$1.o" | cut -f 1,2 | tr '\t\n' ' ,'
 }
 
 before='int moved(int x) { static int calls; return get("before", x) + ++calls; }'
@@ -40,23 +40,24 @@ is "$(compare moved)" "new moved,functions 5," \
 	"code, data and strings at other places do not count; a new function does"
 is "$(compare string)" "differs text,functions 4," "another string does"
 is "$(compare number)" "differs constant,functions 4," "another constant does"
-is "$("$top/images/objcode.py" "$tmp/moved.o" "$tmp/base.o" | cut -f 1,2,5,6 | head -n 1)" \
+is "$("$top/kernel-patches/review/objcode.py" "$tmp/moved.o" "$tmp/base.o" | cut -f 1,2,5,6 | head -n 1)" \
 	"gone	moved	0	0" "a function that went is named, with no code"
-out=$("$top/images/objcode.py" "$tmp/base.o" "$tmp/none.o" 2>&1)
+out=$("$top/kernel-patches/review/objcode.py" "$tmp/base.o" "$tmp/none.o" 2>&1)
 is $? 1 "a file that is not there: status 1"
 has "$out" "none.o" "... naming it"
-"$top/images/objcode.py" "$tmp/base.o" >/dev/null 2>&1
+"$top/kernel-patches/review/objcode.py" "$tmp/base.o" >/dev/null 2>&1
 is $? 2 "wrong usage: status 2"
 
 # --- a series, in a checkout of its own ---
 
 mkdir -p "$tmp/top/kernel-patches/qemu" "$tmp/src/scripts"
 ln -s "$top/images" "$tmp/top/images"
+ln -s "$top/kernel-patches/review" "$tmp/top/kernel-patches/review"
 HINTBUF_CACHE=$tmp/cache
 QEMU_TARBALL=$tmp/src.tar.gz
 export HINTBUF_CACHE QEMU_TARBALL
 printf 'a\nb\nc\n' >"$tmp/src/file"
-# Finds each added line with BAD, and one kind that series.known knows.
+# Finds each added line with BAD, and one kind that review/known knows.
 cat >"$tmp/src/scripts/checkpatch.pl" <<'END'
 my $file = $ARGV[-1];
 open(my $patch, '<', $file) or die;
@@ -83,7 +84,7 @@ patch_file() { # NAME OLD NEW
 	END
 }
 check() {
-	"$tmp/top/images/series.sh" qemu 2>&1
+	"$tmp/top/kernel-patches/review/series.sh" qemu 2>&1
 }
 
 patch_file 0001-first.patch b HEADER
@@ -114,16 +115,16 @@ is $? 1 "a series of nothing is none"
 
 for args in '' 'linux quick' 'both'; do
 	# shellcheck disable=SC2086 # a list of words
-	"$top/images/series.sh" $args >/dev/null 2>&1
+	"$top/kernel-patches/review/series.sh" $args >/dev/null 2>&1
 	is $? 2 "series.sh $args: wrong usage"
 done
-out=$(JOBS=0 "$top/images/series.sh" qemu 2>&1)
+out=$(JOBS=0 "$top/kernel-patches/review/series.sh" qemu 2>&1)
 is $? 2 "JOBS=0 is refused"
 has "$out" "allowed: 1 to 999" "... with what is allowed"
 
 # What is let pass says why: each block of lines begins with its reason.
 is "$(awk '/^$/ { why = 0 } /^#/ { why = 1 } /^(linux|qemu|code) / && !why { print }
-	!/^(#|linux |qemu |code |$)/ { print }' "$top/images/series.known")" "" \
-	"every line of series.known has its reason"
+	!/^(#|linux |qemu |code |$)/ { print }' "$top/kernel-patches/review/known")" "" \
+	"every line of review/known has its reason"
 
 finish

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# images/setup.sh installs what is missing where it may, and says what to do
+# images/host/setup.sh installs what is missing where it may, and says what to do
 # where it may not. dpkg, apt, sudo and id are stand-ins.
 set -u
 # shellcheck source=tap.sh
@@ -15,10 +15,10 @@ stand_in() { # NAME: its body on standard input
 	{ echo '#!/bin/sh'; cat; } >"$bin/$1"
 	chmod +x "$bin/$1"
 }
-setup() { PATH=$bin:$PATH "$top/images/setup.sh" "$@" 2>&1; }
+setup() { PATH=$bin:$PATH "$top/images/host/setup.sh" "$@" 2>&1; }
 
 # All packages but bc, and pkg-config only by another's Provides.
-sed 's/#.*//' "$top/images/host.packages" |
+sed 's/#.*//' "$top/images/host/packages" |
 	awk 'NF && $1 != "bc" && $1 != "pkg-config" { print "installed", $1, "" }' >"$tmp/installed"
 echo "installed pkgconf pkg-config (= 1.8.1-1), other" >>"$tmp/installed"
 echo "deinstall bc" >>"$tmp/installed"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/common_hist.c */
+/* SOURCES: collectors/common/hist.c */
 /* LIBS: -lm */
 #include <errno.h>
 
-#include "../../collectors/common_hist.h"
+#include "common/hist.h"
 #include "tap.h"
 
 static void test_index(void)

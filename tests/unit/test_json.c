@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/common_json.c */
+/* SOURCES: collectors/common/json.c */
 /* LIBS: -lm */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../collectors/common_json.h"
+#include "common/json.h"
 #include "tap.h"
 
 static char buf[4096];

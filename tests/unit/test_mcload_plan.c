@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: workloads/memcached/mcload_plan.c workloads/memcached/mcload_keys.c collectors/common_rng.c */
+/* SOURCES: workloads/memcached/mcload_plan.c workloads/memcached/mcload_keys.c collectors/common/rng.c */
 /* LIBS: -lm */
 #include "../../workloads/memcached/mcload_keys.h"
 #include "../../workloads/memcached/mcload_plan.h"

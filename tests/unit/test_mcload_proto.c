@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: workloads/memcached/mcload_proto.c workloads/memcached/mcload_keys.c collectors/common_rng.c collectors/common_num.c */
+/* SOURCES: workloads/memcached/mcload_proto.c workloads/memcached/mcload_keys.c collectors/common/rng.c collectors/common/num.c */
 /* LIBS: -lm */
 #include "../../workloads/memcached/mcload_proto.h"
 #include "tap.h"

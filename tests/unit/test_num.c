@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/common_num.c */
+/* SOURCES: collectors/common/num.c */
 /* LIBS: -lm */
 #include <errno.h>
 
-#include "../../collectors/common_num.h"
+#include "common/num.h"
 #include "tap.h"
 
 typedef int parse_fn(const char *s, uint64_t min, uint64_t max, uint64_t *out);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/common_rng.c */
+/* SOURCES: collectors/common/rng.c */
 /* LIBS: -lm */
-#include "../../collectors/common_rng.h"
+#include "common/rng.h"
 #include "tap.h"
 
 #define NR 100000

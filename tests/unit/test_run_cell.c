@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run_cell.c collectors/run_hash.c collectors/run_util.c */
+/* SOURCES: collectors/run/plan/cell.c collectors/run/plan/hash.c collectors/run/util.c */
 /* LIBS: -ljansson -lnettle */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "../../collectors/run_cell.h"
-#include "../../collectors/run_hash.h"
-#include "../../collectors/run_util.h"
+#include "run/plan/cell.h"
+#include "run/plan/hash.h"
+#include "run/util.h"
 
 static void make_cell(struct cell *c)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run_console.c collectors/run_lines.c */
+/* SOURCES: collectors/run/vm/console.c collectors/run/record/lines.c */
 /* Golden cases: real kernel text, and what only looks like it. */
 #include "tap.h"
-#include "../../collectors/run_console.h"
+#include "run/vm/console.h"
 
 static const struct {
 	enum verdict want;

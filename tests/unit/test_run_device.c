@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run_device.c collectors/run_guest.c collectors/run_shape.c collectors/run_lines.c collectors/run_util.c */
+/* SOURCES: collectors/run/vm/device.c collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/util.c */
 /* LIBS: -ljansson */
 /* The device's counters, and a ledger that must balance. */
 #include <stdio.h>
 
 #include "tap.h"
-#include "../../collectors/run_device.h"
-#include "../../collectors/run_util.h"
+#include "run/vm/device.h"
+#include "run/util.h"
 
 #define SEC	((int64_t)NSEC_PER_SEC)
 #define CHUNK	(2 * MIB)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run_guest.c collectors/run_shape.c collectors/run_lines.c collectors/run_util.c */
+/* SOURCES: collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/util.c */
 /* LIBS: -ljansson */
 /* What a guest may say and what not; order, pieces, bounds. */
 #include <stdlib.h>
 
 #include "tap.h"
-#include "../../collectors/run_guest.h"
-#include "../../collectors/run_util.h"
+#include "run/record/guest.h"
+#include "run/util.h"
 
 #define HELLO "{\"type\":\"hello\",\"release\":\"6.12\",\"cmdline\":\"x\",\"mem_total_kib\":496044," \
 	"\"min_free_kib\":1,\"features\":\"0x22\",\"order\":9,\"delay_ms\":2000,\"capacity\":32," \

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run_settings.c collectors/run_cell.c collectors/run_hash.c collectors/run_util.c collectors/common_num.c */
+/* SOURCES: collectors/run/plan/settings.c collectors/run/plan/cell.c collectors/run/plan/hash.c collectors/run/util.c collectors/common/num.c */
 /* LIBS: -ljansson -lnettle */
 #include "tap.h"
-#include "../../collectors/run_settings.h"
-#include "../../collectors/run_util.h"
+#include "run/plan/settings.h"
+#include "run/util.h"
 
 int main(void)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* SOURCES: collectors/trace_events.c collectors/trace_sample.c collectors/trace_out.c collectors/common_json.c collectors/common_hist.c */
+/* SOURCES: collectors/trace/events.c collectors/trace/sample.c collectors/trace/out.c collectors/common/json.c collectors/common/hist.c */
 /* LIBS: -lm */
 #include <errno.h>
 #include <fcntl.h>
@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common_hist.h"
+#include "common/hist.h"
 #include "tap.h"
-#include "trace_events.h"
+#include "trace/events.h"
 #include "../../bpf/hint_hist.h"
 
 /* The BPF form of the bucket index against the one of the record format. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* SOURCES: collectors/trace_sample.c collectors/trace_out.c collectors/common_json.c */
+/* SOURCES: collectors/trace/sample.c collectors/trace/out.c collectors/common/json.c */
 /* LIBS: -lm */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "tap.h"
-#include "trace_sample.h"
+#include "trace/sample.h"
 
 static void test_integrals(void)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: workloads/memcached/wave_plan.c collectors/common_rng.c */
+/* SOURCES: workloads/memcached/wave_plan.c collectors/common/rng.c */
 /* LIBS: -lm */
 #include "../../workloads/memcached/wave_plan.h"
 #include "tap.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/common_zoneinfo.c */
+/* SOURCES: collectors/common/zoneinfo.c */
 /* LIBS: -lm */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common_zoneinfo.h"
+#include "common/zoneinfo.h"
 #include "tap.h"
 
 /* As Linux 6.12 prints it: per-CPU lines repeat names, unpopulated zones are there. */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boot a kernel once with the buffer offered: what images/series.sh full does
+"""Boot a kernel once with the buffer offered: what kernel-patches/review/series.sh full does
 with each patch. One that does not know the buffer yet boots just as well."""
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def selftest(scratch: Scratch) -> dict[str, Path]:
     script = scratch.dir / "page_reporting_buffer.sh"
     script.write_text("".join(f"{x[1:]}\n" for x in lines if x.startswith("+")))
     script.chmod(0o755)
-    source = subprocess.run([TOP / "images/source.sh", "linux"], check=True, text=True,
+    source = subprocess.run([TOP / "images/cache/source.sh", "linux"], check=True, text=True,
                             stdout=subprocess.PIPE).stdout.strip()
     helpers = Path(source) / "tools/testing/selftests/kselftest/ktap_helpers.sh"
     return {"selftests/mm/page_reporting_buffer.sh": script,

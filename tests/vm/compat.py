@@ -3,7 +3,7 @@
 and ours with ours, each with the balloon's other features off and on.
 
 What Debian ships is kept, not installed, in build/compat. `compat.py fetch`
-(make compat) gets it through images/apt.sh; the test itself reaches nothing and
+(make compat) gets it through images/cache/apt.sh; the test itself reaches nothing and
 skips what is not there.
 """
 
@@ -60,7 +60,7 @@ def output(*command: object) -> str:
 
 def fetch(package: str) -> Path:
     """A package of the suite that the kernel comes from."""
-    return Path(output(TOP / "images/apt.sh", "deb", package).split()[-1])
+    return Path(output(TOP / "images/cache/apt.sh", "deb", package).split()[-1])
 
 
 def cpio(files: dict[str, tuple[int, bytes]]) -> bytes:
@@ -85,7 +85,7 @@ def fetch_kernel(folder: Path) -> None:
 
 def fetch_qemu(folder: Path) -> None:
     sources = COMPAT / "sources.list"
-    lines = output(TOP / "images/apt.sh", "lines").splitlines()
+    lines = output(TOP / "images/cache/apt.sh", "lines").splitlines()
     sources.write_text("".join(f"{line}\n" for line in lines if line.startswith("deb ")))
     output("mmdebstrap", "--mode=chrootless", "--variant=extract", "--include=qemu-system-x86",
            "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\"",

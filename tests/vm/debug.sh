@@ -14,5 +14,5 @@ if [ ! -e "$KERNEL/bzImage" ]; then
 	echo "1..0 # SKIP $KERNEL/bzImage is not there; run make kernel-debug first"
 	exit 0
 fi
-[ ! -e "$top/build/qemu/qemu-system-x86_64" ] || "$top/images/qemu.sh" hostile >&2 || exit
+[ ! -e "$top/build/qemu/qemu-system-x86_64" ] || "$top/images/qemu/build.sh" hostile >&2 || exit
 exec python3 -B "$top/tests/vm/debug.py"

@@ -31,7 +31,7 @@ lines() {
 }
 
 for test in virtio-balloon-test virtio-balloon-hostile-test; do
-	"$top/images/qemu-qtest.sh" $test >"$work/$test" 2>"$work/$test.err"
+	"$top/images/qemu/qtest.sh" $test >"$work/$test" 2>"$work/$test.err"
 	status=$?
 	sed 's/^ok [0-9]* /ok /; s/^not ok [0-9]* /not ok /' "$work/$test" >"$work/$test.tap"
 	lines "$work/$test.tap"

@@ -38,7 +38,7 @@ SYSFS = "/sys/kernel/mm/page_reporting"
 PARAM = "/sys/module/page_reporting/parameters"
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
 
-# As collectors/run_console.c has them (tests/py/test_guestvm.py compares). A
+# As collectors/run/vm/console.c has them (tests/py/test_guestvm.py compares). A
 # genuine shortage of memory is none.
 SPLAT = re.compile(
     r"BUG: |kernel BUG at |WARNING: |Oops: |Oops\[#|general protection fault|double fault|"

@@ -8,5 +8,5 @@ if [ ! -e "$top/build/qemu/qemu-system-x86_64" ]; then
 	echo "1..0 # SKIP build/qemu is not there; run make first"
 	exit 0
 fi
-"$top/images/qemu.sh" hostile >&2 || exit
+"$top/images/qemu/build.sh" hostile >&2 || exit
 exec python3 -B "$top/tests/vm/hostile.py"

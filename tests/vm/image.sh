@@ -87,7 +87,7 @@ has "$(cat "$work/nothing.console")" "no payload: neither" "... and says why"
 # --- the init: order of lines, exit status, what is recorded
 pay=$tmp/init
 mkdir -p "$pay/workload" "$pay/bpf"
-install -m 755 "$top/images/guest-init.sh" "$pay/init"
+install -m 755 "$top/collectors/guest/init.sh" "$pay/init"
 cp "$build/guest/hintsay" "$pay/"
 cat >"$pay/hinttrace" <<'END'
 #!/bin/sh

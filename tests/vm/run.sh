@@ -18,7 +18,7 @@ for need in build/bin/hintrun build/kernel/bzImage build/qemu/qemu-system-x86_64
 		exit 0
 	fi
 done
-python=$(images/python.sh numpy matplotlib jinja2 jsonschema) || python=
+python=$(images/host/python.sh numpy matplotlib jinja2 jsonschema) || python=
 
 mkdir -p "$tmp/my-load"
 cat >"$tmp/my-load/run" <<'END'

@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../collectors/common_opts.h"
-#include "../../collectors/common_proc.h"
-#include "../../collectors/common_time.h"
+#include "common/opts.h"
+#include "common/proc.h"
+#include "common/time.h"
 
 #define TERM_NS		(5 * NSEC_PER_SEC)	/* from SIGTERM to SIGKILL */
 #define NAME_MAX_LEN	64

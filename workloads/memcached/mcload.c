@@ -16,10 +16,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "../../collectors/common_num.h"
-#include "../../collectors/common_opts.h"
-#include "../../collectors/common_proc.h"
-#include "../../collectors/common_time.h"
+#include "common/num.h"
+#include "common/opts.h"
+#include "common/proc.h"
+#include "common/time.h"
 #include "mcload_load.h"
 #include "mcload_prefill.h"
 

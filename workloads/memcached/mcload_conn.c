@@ -5,7 +5,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "../../collectors/common_time.h"
+#include "common/time.h"
 #include "mcload_conn.h"
 
 #define BACKOFF_MIN_NS	(10 * NSEC_PER_MSEC)

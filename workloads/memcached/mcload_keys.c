@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../../collectors/common_rng.h"
+#include "common/rng.h"
 #include "mcload_keys.h"
 
 #define STREAM_ITEM	0x4954454dULL	/* any constant no other stream uses */

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "../../collectors/common_time.h"
+#include "common/time.h"
 #include "mcload_load.h"
 
 #define NR_EVENTS	LOAD_NR_CONNS_MAX

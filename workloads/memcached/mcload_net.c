@@ -7,8 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../../collectors/common_num.h"
-#include "../../collectors/common_time.h"
+#include "common/num.h"
+#include "common/time.h"
 #include "mcload_net.h"
 
 #define RETRY_NS	(20 * NSEC_PER_MSEC)

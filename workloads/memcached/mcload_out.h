@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "../../collectors/common_json.h"
+#include "common/json.h"
 
 /*
  * Lines on their way out.  Writing to a virtio-serial port allocates memory

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../../collectors/common_rng.h"
+#include "common/rng.h"
 
 /*
  * The open-loop schedule: when each request is meant to start, and what it

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../collectors/common_num.h"
-#include "../../collectors/common_rng.h"
+#include "common/num.h"
+#include "common/rng.h"
 #include "mcload_prefill.h"
 
 /* Large writes: few system calls a megabyte. */

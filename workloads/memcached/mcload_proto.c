@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../../collectors/common_num.h"
+#include "common/num.h"
 #include "mcload_proto.h"
 
 /* Longest first line of a reply; more without a line end is not the protocol. */

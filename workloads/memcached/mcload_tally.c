@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <string.h>
 
-#include "../../collectors/common_hist_json.h"
-#include "../../collectors/common_time.h"
+#include "common/hist_json.h"
+#include "common/time.h"
 #include "mcload_tally.h"
 
 #define INTERVAL_SUB_BITS 5

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../../collectors/common_hist.h"
+#include "common/hist.h"
 #include "mcload_lag.h"
 #include "mcload_out.h"
 

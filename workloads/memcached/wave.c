@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../collectors/common_opts.h"
-#include "../../collectors/common_proc.h"
-#include "../../collectors/common_time.h"
+#include "common/opts.h"
+#include "common/proc.h"
+#include "common/time.h"
 #include "wave_super.h"
 
 static const char usage_text[] =

@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../../collectors/common_rng.h"
-#include "../../collectors/common_time.h"
+#include "common/rng.h"
+#include "common/time.h"
 #include "wave_child.h"
 
 /* Tag of the pages that stay; rounds count from 0. */

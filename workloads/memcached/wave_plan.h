@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "../../collectors/common_rng.h"
+#include "common/rng.h"
 
 /*
  * The waves: a pure function of the options, so that round i is the same in

@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../collectors/common_json.h"
-#include "../../collectors/common_proc.h"
-#include "../../collectors/common_time.h"
+#include "common/json.h"
+#include "common/proc.h"
+#include "common/time.h"
 #include "wave_child.h"
 #include "wave_super.h"
 

@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../collectors/common_num.h"
+#include "common/num.h"
 
 #define PAGE		4096UL
 #define HUGE_PAGE	(2UL << 20)

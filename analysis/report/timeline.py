@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Figures over time: one run of each arm, and the seconds round a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from analysis.report.figures import WIDTH, Arms, FigureSvg, stack, styles
+from analysis.judge.judge import ATTRIBUTABLE, GENUINE
+from analysis.record.model import MIB, PAGE_BYTES
+from analysis.compare.stats import NS, CellStats
+from analysis.report.style import ALARM, GRID, MUTED, PAPER, RC, TEXT, ArmStyle, to_svg
+
+PAGES_PER_MIB = MIB // PAGE_BYTES
+
+
+def _axis_time(cell: CellStats, t_ns: Sequence[int]) -> np.ndarray:
+    return (np.array(t_ns, dtype=float) - cell.windows[0][0]) / NS
+
+
+def _memory_panel(
+    ax: Axes, cell: CellStats, style: ArmStyle, span: tuple[float, float], labels: bool
+) -> None:
+    """Free and held memory, the buffer, watermarks and kills of one run on one axis."""
+    samples = cell.record.guest_samples
+    t = _axis_time(cell, [s.t_ns for s in samples])
+    keep = (t >= span[0] - 0.2) & (t <= span[1] + 0.2)
+    t = t[keep]
+
+    def mib(values: list[int]) -> np.ndarray:
+        return np.array(values, dtype=float)[keep] / PAGES_PER_MIB
+
+    free = mib([s.free_pages for s in samples])
+    away = mib([s.uncompensated_pages for s in samples])
+    held = mib([s.held_pages for s in samples])
+    ax.fill_between(t, 0, held, step="post", color=style.colour, alpha=0.22, linewidth=0)
+    ax.fill_between(t, 0, away, step="post", color=style.colour, alpha=0.75, linewidth=0)
+    ax.plot(t, free, color=TEXT, linewidth=1.0)
+    if cell.record.spec.buffer_bytes:
+        ax.plot(
+            t,
+            mib([cell.record.buffer_level(s) for s in samples]),
+            color=style.colour,
+            linewidth=1.2,
+            dashes=(1.5, 1.5),
+        )
+    if cell.record.guest:
+        for name in ("min", "low", "high"):
+            level = sum(getattr(z, f"{name}_pages") for z in cell.record.guest.zones) / PAGES_PER_MIB
+            ax.axhline(level, color=MUTED, linewidth=0.6, dashes=(4, 3))
+            if labels and name != "low":
+                ax.annotate(
+                    name,
+                    (1, level),
+                    xycoords=("axes fraction", "data"),
+                    xytext=(3, 0),
+                    textcoords="offset points",
+                    va="top" if name == "min" else "bottom",
+                    color=MUTED,
+                    fontsize=7,
+                )
+    for kill in cell.kills:
+        x = (kill.event.t_ns - cell.windows[0][0]) / NS
+        if span[0] <= x <= span[1]:
+            ax.axvline(x, color=ALARM, linewidth=0.9)
+            face = {ATTRIBUTABLE: ALARM, GENUINE: PAPER}.get(kill.verdict.kind, GRID)
+            ax.plot(
+                [x],
+                [0.97],
+                marker="v",
+                markersize=6.5,
+                color=ALARM,
+                markerfacecolor=face,
+                transform=ax.get_xaxis_transform(),
+                clip_on=False,
+            )
+    ax.set_xlim(*span)
+
+
+def _latency_panel(ax: Axes, cell: CellStats, style: ArmStyle) -> None:
+    answered = [s for s in cell.record.load_samples if s.n]
+    t = _axis_time(cell, [s.t_ns for s in answered])
+    ax.plot(t, [s.max_us / 1000 for s in answered], color=style.colour, linewidth=0.5, alpha=0.55)
+    ax.plot(t, [s.p99_us / 1000 for s in answered], color=style.colour, linewidth=1.1)
+    lost = _axis_time(cell, [s.t_ns for s in cell.record.load_samples if s.errors])
+    if len(lost):
+        ax.plot(
+            lost,
+            [0.94] * len(lost),
+            linestyle="",
+            marker="x",
+            markersize=4,
+            color=ALARM,
+            transform=ax.get_xaxis_transform(),
+        )
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _decades(values: Sequence[float]) -> tuple[float, float]:
+    """Whole decades round the values."""
+    low, high = np.floor(np.log10(min(values))), np.ceil(np.log10(max(values)))
+    return 10.0**low, 10.0 ** max(high, low + 1)
+
+
+def pick_repeat(arms: Arms) -> dict[str, CellStats]:
+    """One run per arm, same seed and repeat: those present in most arms, then those with most kills."""
+    keys: dict[tuple[int, int], tuple[int, float]] = {}
+    for cells in arms.values():
+        for c in cells:
+            n, kills = keys.get(c.pair_key, (0, 0.0))
+            keys[c.pair_key] = (n + 1, kills + len(c.kills))
+    if not keys:
+        return {}
+    best = max(keys, key=lambda k: (*keys[k], tuple(-x for x in k)))
+    return {label: c for label, cells in arms.items() for c in cells if c.pair_key == best}
+
+
+def time_strip(arms: Arms) -> FigureSvg | None:
+    """A run per arm over time, all on the same axes."""
+    cells = {k: c for k, c in pick_repeat(arms).items() if len(c.record.guest_samples) > 1}
+    if not cells:
+        return None
+    look = styles(arms)
+    with_load = any(s.n for c in cells.values() for s in c.record.load_samples)
+    per_arm = 2 if with_load else 1
+    span = (0.0, max((c.windows[-1][1] - c.windows[0][0]) / NS for c in cells.values()))
+    with plt.rc_context(RC):
+        fig, axes = stack(
+            per_arm * len(cells),
+            0.7 + (1.5 + 0.85 * (per_arm - 1)) * len(cells),
+            [1.9, 1.0][:per_arm] * len(cells),
+            sharex=True,
+        )
+        memory = [axes[i * per_arm, 0] for i in range(len(cells))]
+        latency = [axes[i * per_arm + 1, 0] for i in range(len(cells))] if with_load else []
+        for i, (label, cell) in enumerate(cells.items()):
+            _memory_panel(memory[i], cell, look[label], span, labels=True)
+            memory[i].set_ylabel("MiB")
+            title = f"{label} \N{MIDDLE DOT} {f'{len(cell.kills)} killed' if cell.kills else 'nobody killed'}"
+            memory[i].set_title(title, color=look[label].colour, pad=5)
+            if with_load:
+                _latency_panel(latency[i], cell, look[label])
+                latency[i].set_ylabel("ms")
+        for group in (memory, latency):
+            for ax in group[1:]:
+                ax.sharey(group[0])
+        top = max(
+            max((s.free_pages for s in c.record.guest_samples if s.t_ns >= c.windows[0][0]), default=1)
+            for c in cells.values()
+        )
+        memory[0].set_ylim(0, top / PAGES_PER_MIB * 1.08)
+        if with_load:
+            spread = [
+                v / 1000
+                for c in cells.values()
+                for s in c.record.load_samples
+                if s.n
+                for v in (s.p99_us, s.max_us)
+                if v
+            ]
+            latency[0].set_ylim(*_decades(spread))
+        axes[-1, 0].set_xlabel("guest time since the measured phase began, s")
+        handles = [
+            Line2D([], [], color=TEXT, linewidth=1.0, label="free"),
+            Patch(facecolor=TEXT, alpha=0.75, label="held by hinting, not usable"),
+            Patch(facecolor=TEXT, alpha=0.22, label="held, made good by the buffer"),
+            Line2D([], [], color=TEXT, dashes=(1.5, 1.5), label="buffer level"),
+            Line2D([], [], color=MUTED, linewidth=0.6, dashes=(4, 3), label="watermarks min, low, high"),
+            Line2D([], [], color=ALARM, marker="v", markersize=6, label="OOM kill"),
+        ]
+        if with_load:
+            handles.append(
+                Line2D([], [], color=TEXT, linewidth=1.1, label="latency p99 (thin: max; x: requests lost)")
+            )
+        fig.tight_layout(pad=0.4, h_pad=0.5, rect=(0, 0, 0.975, 1 - 0.45 / fig.get_figheight()))
+        fig.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=(0.0, 1.0),
+            ncol=4,
+            handlelength=1.6,
+            columnspacing=1.6,
+        )
+        svg = to_svg(
+            fig,
+            "strip",
+            "A run of each arm over time",
+            "Free and held memory, buffer level, watermarks, kills and latency.",
+        )
+    seed, repeat = next(iter(cells.values())).pair_key
+    return FigureSvg(
+        svg,
+        "One run of each arm over time",
+        (
+            f"Seed {seed}, repeat {repeat}, the pair with most kills; all arms on the same axes."
+            " A filled marker is an attributable kill, an open one genuine, a grey one undetermined."
+        ),
+    )
+
+
+def zoom(arms: Arms) -> FigureSvg | None:
+    """The seconds round the first attributable kill, in every arm of that repeat."""
+    cells = {k: c for k, c in pick_repeat(arms).items() if len(c.record.guest_samples) > 1}
+    hits = [
+        (k.event.t_ns - c.windows[0][0], label)
+        for label, c in cells.items()
+        for k in c.kills
+        if k.verdict.kind == ATTRIBUTABLE
+    ]
+    if not hits:
+        return None
+    at, label = min(hits)
+    x0 = at / NS
+    span = (max(x0 - 2.5, 0.0), x0 + 1.5)
+    look = styles(arms)
+    with plt.rc_context(RC):
+        n = len(cells)
+        fig, axes = plt.subplots(1, n, figsize=(WIDTH, 2.6), squeeze=False, sharey=True)
+        for i, (name, cell) in enumerate(cells.items()):
+            ax = axes[0, i]
+            _memory_panel(ax, cell, look[name], span, labels=i == n - 1)
+            base = cell.windows[0][0]
+            for b in cell.record.batches:
+                start, done = (b.start_ns - base) / NS, (b.done_ns - base) / NS
+                if done >= span[0] and start <= span[1]:
+                    ax.plot(
+                        [start, done],
+                        [-0.035, -0.035],
+                        color=look[name].colour,
+                        linewidth=3,
+                        solid_capstyle="butt",
+                        transform=ax.get_xaxis_transform(),
+                        clip_on=False,
+                    )
+            ax.set_title(name, color=look[name].colour)
+            ax.set_xlabel("s")
+            ax.tick_params(axis="x", pad=6)
+        axes[0, 0].set_ylabel("MiB")
+        axes[0, 0].set_ylim(bottom=0)
+        fig.tight_layout(pad=0.4, w_pad=1.0, rect=(0, 0, 0.98, 1))
+        svg = to_svg(
+            fig,
+            "zoom",
+            "The seconds round the first attributable kill",
+            f"{label} at {x0:.2f} s, and the same seconds in the other arms.",
+        )
+    return FigureSvg(
+        svg,
+        "The same seconds in every arm",
+        (
+            f"Round the first attributable kill of that repeat ({label}, {x0:.2f} s). Line: free memory;"
+            " dark: held by hinting; light: held and made good by the buffer; dotted: buffer level; bars"
+            " under the axis: batches away."
+        ),
+    )

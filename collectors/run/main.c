@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * hintrun: run the cells of an experiment, one VM each, and leave their
+ * records. The steps of a run: settings -> accelerator -> payload -> plan ->
+ * jobs; of a job: QEMU, guest streams and host samples -> record.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "run/vm/accel.h"
+#include "run/jobs/jobs.h"
+#include "run/plan/list.h"
+#include "run/plan/opts.h"
+#include "run/plan/payload.h"
+#include "run/plan/plan.h"
+#include "run/vm/shell.h"
+#include "run/util.h"
+
+/* What every command that boots a guest begins with. */
+struct session {
+	struct opts opts;
+	struct arms arms;
+	struct images images;
+	struct workload workload;
+	struct payload payload;
+	const char *accel;
+};
+
+static void session__free(struct session *s)
+{
+	opts__free(&s->opts);
+	arms__free(&s->arms);
+}
+
+static int session__init(struct session *s, int argc, char **argv)
+{
+	char path[PATH_MAX];
+	int err;
+
+	memset(s, 0, sizeof(*s));
+	err = opts__read(&s->opts, argc, argv);
+	if (err)
+		return STATUS_USAGE;
+	if (str__fmt(path, sizeof(path), "%s/experiments/arms.json", s->opts.root) ||
+	    arms__load(&s->arms, path)) {
+		opts__free(&s->opts);
+		return STATUS_USAGE;
+	}
+	return STATUS_DONE;
+}
+
+/* The images, and the accelerator they run on. */
+static int session__find_machine(struct session *s)
+{
+	const struct opts *o = &s->opts;
+	char memory[PATH_MAX];
+
+	if (images__find(&s->images, o->kernel, o->qemu, o->rootfs))
+		return STATUS_INFRA;
+	if (str__fmt(memory, sizeof(memory), "%s/build/accel", o->root))
+		return STATUS_INFRA;
+	return accel__decide(o->settings.accel, o->settings.clock, &s->images, memory, &s->accel);
+}
+
+static int make_plan(struct session *s, struct plan *plan)
+{
+	const struct plan_base base = {
+		.arms = &s->arms,
+		.workload_name = s->workload.name,
+		.accel = s->accel,
+		.workload_hash = s->payload.workload_hash,
+		.kernel = s->images.kernel_id,
+		.qemu = s->images.qemu_id,
+		.rootfs = s->images.rootfs_id,
+		.tools = s->payload.tools_hash,
+	};
+
+	return plan__make(plan, &s->opts.experiment, &s->opts.settings, &base)
+	       ? STATUS_USAGE : STATUS_DONE;
+}
+
+/* The payload lies beside the cells that ran it; its name is its content. */
+static int payload_path(char *path, const char *out, const char *tools, const char *workload)
+{
+	return str__fmt(path, PATH_MAX, "%s/payload-%.12s-%.12s.tar", out, tools, workload);
+}
+
+static int write_payload(struct session *s, const char *out, char *path)
+{
+	struct payload again;
+	int err;
+
+	err = payload_path(path, out, s->payload.tools_hash, s->payload.workload_hash);
+	if (err || !access(path, R_OK))
+		return err;
+	err = payload__write(&again, path, s->opts.payload_dir, s->workload.dir);
+	if (!err && strcmp(again.workload_hash, s->payload.workload_hash)) {
+		unlink(path);
+		say__error("the workload or the tools changed while they were packed: run again");
+		err = -ESTALE;
+	}
+	return err;
+}
+
+static int run_cells(struct session *s, const struct plan *plan, const char *out)
+{
+	const struct settings *set = &s->opts.settings;
+	char payload[PATH_MAX];
+	uint64_t largest = 0;
+	unsigned int i;
+	struct jobs jobs = {
+		.root = s->opts.root, .out = out, .images = &s->images, .payload = payload,
+		.payload_bytes = s->payload.size,
+		.limits = { set->time_limit_ns, set->hang_limit_ns },
+	};
+
+	if (out__lock(out) || write_payload(s, out, payload))
+		return STATUS_INFRA;
+	for (i = 0; i < plan->nr; i++)
+		if (cell__ram_bytes(&plan->cells[i]) > largest)
+			largest = cell__ram_bytes(&plan->cells[i]);
+	jobs.nr = set->jobs ? (unsigned int)set->jobs
+			    : jobs__default(plan->cells[0].clock, largest);
+	printf("  %-8s %s: %u cells, %u at once, %s, %s clock, results in %s\n", "RUN",
+	       s->workload.name, plan->nr, jobs.nr, plan->cells[0].accel,
+	       plan->cells[0].clock, out);
+	return jobs__run(&jobs, plan);
+}
+
+static int results_folder(const struct session *s, char *out)
+{
+	if (*s->opts.out)
+		return str__fmt(out, PATH_MAX, "%s", s->opts.out);
+	return str__fmt(out, PATH_MAX, "%s/results/%s", s->opts.root, s->opts.experiment.name);
+}
+
+static int command_run(int argc, char **argv)
+{
+	struct session s;
+	struct plan plan = { .nr = 0 };
+	struct experiment *e = &s.opts.experiment;
+	char out[PATH_MAX];
+	int status;
+
+	status = session__init(&s, argc, argv);
+	if (status)
+		return status;
+	status = STATUS_USAGE;
+	if (*s.opts.file) {
+		say__error("one argument too many: \"%s\" (see --help)", s.opts.file);
+		goto out;
+	}
+	if (workload__find(&s.workload, s.opts.root, s.opts.settings.workload))
+		goto out;
+	/* Without a file of its own an experiment is named like its workload. */
+	if (!strcmp(e->name, "default"))
+		strcpy(e->name, s.workload.name);
+	if (results_folder(&s, out))
+		goto out;
+	status = session__find_machine(&s);
+	if (status)
+		goto out;
+	status = STATUS_INFRA;
+	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.dir))
+		goto out;
+	status = make_plan(&s, &plan);
+	if (!status)
+		status = run_cells(&s, &plan, out);
+out:
+	plan__free(&plan);
+	session__free(&s);
+	return status;
+}
+
+/* A cell may be run again only from the same parts. */
+static int check_parts(const struct session *s, const struct cell *c)
+{
+	const struct {
+		const char *what, *was, *is;
+	} parts[] = {
+		{ "kernel", c->kernel, s->images.kernel_id },
+		{ "QEMU", c->qemu, s->images.qemu_id },
+		{ "guest root", c->rootfs, s->images.rootfs_id },
+		{ "set of guest tools", c->tools, s->payload.tools_hash },
+		{ "workload", c->workload_hash, s->payload.workload_hash },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		if (strcmp(parts[i].was, parts[i].is)) {
+			say__error("the cell had another %s (%.12s) than there is now (%.12s): "
+				   "go to its commit, or use `hintrun run`",
+				   parts[i].what, parts[i].was, parts[i].is);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int command_cell(int argc, char **argv)
+{
+	struct session s;
+	struct cell c;
+	struct plan plan = { &c, 1 };
+	char out[PATH_MAX];
+	int status;
+
+	status = session__init(&s, argc, argv);
+	if (status)
+		return status;
+	status = STATUS_USAGE;
+	if (!*s.opts.file) {
+		say__error("`hintrun cell` needs the cell.json of a cell (see --help)");
+		goto out_session;
+	}
+	if (cell__load(&c, s.opts.file))
+		goto out_session;
+	strcpy(c.experiment, "again");
+	strcpy(s.opts.experiment.name, c.experiment);
+	if (workload__find(&s.workload, s.opts.root,
+			   *s.opts.settings.workload ? s.opts.settings.workload : c.workload) ||
+	    results_folder(&s, out))
+		goto out_cell;
+	strcpy(s.opts.settings.accel, c.accel);
+	strcpy(s.opts.settings.clock, c.clock);
+	status = session__find_machine(&s);
+	if (status)
+		goto out_cell;
+	status = STATUS_INFRA;
+	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.dir))
+		goto out_cell;
+	status = STATUS_USAGE;
+	if (!check_parts(&s, &c))
+		status = run_cells(&s, &plan, out);
+out_cell:
+	cell__free(&c);
+out_session:
+	session__free(&s);
+	return status;
+}
+
+static int command_shell(int argc, char **argv)
+{
+	struct session s;
+	struct plan plan = { .nr = 0 };
+	unsigned int i;
+	int status;
+
+	status = session__init(&s, argc, argv);
+	if (status)
+		return status;
+	status = STATUS_USAGE;
+	/* One arm, in wall time: a terminal is no place for a virtual clock. */
+	strcpy(s.opts.settings.arms, s.opts.arm);
+	strcpy(s.opts.settings.clock, "real");
+	s.opts.settings.repeats = 1;
+	json_object_clear(s.opts.experiment.vary);
+	if (!*s.opts.settings.workload)
+		strcpy(s.opts.settings.workload, "memcached");
+	if (workload__find(&s.workload, s.opts.root, s.opts.settings.workload))
+		goto out;
+	status = session__find_machine(&s);
+	if (status)
+		goto out;
+	status = STATUS_INFRA;
+	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.dir))
+		goto out;
+	status = make_plan(&s, &plan);
+	for (i = 0; !status && i < plan.nr; i++) {
+		if (strcmp(plan.cells[i].arm, s.opts.arm))
+			continue;	/* a control it brings along */
+		status = shell__run(&plan.cells[i], &s.images, s.opts.payload_dir,
+				    s.workload.dir);
+		break;
+	}
+out:
+	plan__free(&plan);
+	session__free(&s);
+	return status;
+}
+
+static int command_list(int argc, char **argv)
+{
+	struct session s;
+	int status;
+
+	status = session__init(&s, argc, argv);
+	if (status)
+		return status;
+	status = list__print(s.opts.root);
+	session__free(&s);
+	return status;
+}
+
+static void print_help(void)
+{
+	printf("Usage: hintrun run [OPTION...]           run an experiment, what is done is kept\n"
+	       "       hintrun list                      workloads, arms and experiments\n"
+	       "       hintrun shell --arm ARM           an interactive guest\n"
+	       "       hintrun cell DIR/cell.json        one cell again, into results/again\n"
+	       "\n"
+	       "Options (defaults come from experiments/default.json and the experiment):\n");
+	opts__help();
+	printf("\n"
+	       "Examples:\n"
+	       "  hintrun run --workload memcached --quick\n"
+	       "  hintrun run --workload memcached --arms \"none reporting buffer\" --repeats 5\n"
+	       "  hintrun run --workload ~/my-workload --mem 1G --buffer 128M --ack-delay 50ms+1ms\n"
+	       "  hintrun shell --arm buffer\n"
+	       "  hintrun cell results/memcached/buffer-s1-r1-0123456789ab/cell.json\n"
+	       "\n"
+	       "Exit status: 0 all cells done; 1 the guest or workload of some cell failed; 2 wrong\n"
+	       "usage; 69 the machine failed (an image is missing, QEMU does not start, the disk is\n"
+	       "full); 128 + N stopped by signal N. An OOM kill in a guest is a result, no failure.\n"
+	       "Stopped at any moment, the same command continues.\n");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*fn)(int argc, char **argv);
+	} commands[] = {
+		{ "run", command_run }, { "list", command_list },
+		{ "shell", command_shell }, { "cell", command_cell },
+	};
+	size_t i;
+	int k;
+
+	for (k = 1; k < argc; k++) {
+		if (!strcmp(argv[k], "--help") || !strcmp(argv[k], "-h") ||
+		    (k == 1 && !strcmp(argv[k], "help"))) {
+			print_help();
+			return STATUS_DONE;
+		}
+	}
+	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].fn(argc - 2, argv + 2);
+	if (argc > 1)
+		say__error("there is no command \"%.64s\"; allowed: run, list, shell, cell "
+			   "(see hintrun --help)", argv[1]);
+	else
+		say__error("a command is needed: run, list, shell, cell (see hintrun --help)");
+	return STATUS_USAGE;
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "run/plan/arms.h"
+#include "run/json.h"
+#include "run/plan/list.h"
+#include "run/util.h"
+
+static bool is_workload(const char *dir)
+{
+	char run[PATH_MAX];
+
+	return !str__fmt(run, sizeof(run), "%s/run", dir) && file__is_executable(run);
+}
+
+/* Calls fn for each name in a folder that is not hidden, in order. */
+static void for_each(const char *dir, FILE *f,
+		     void (*fn)(FILE *f, const char *dir, const char *name))
+{
+	struct dirent **list;
+	int i, nr = scandir(dir, &list, NULL, alphasort);
+
+	for (i = 0; i < nr; i++) {
+		if (list[i]->d_name[0] != '.')
+			fn(f, dir, list[i]->d_name);
+		free(list[i]);
+	}
+	if (nr >= 0)
+		free(list);
+}
+
+static void print_workload(FILE *f, const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (!str__fmt(path, sizeof(path), "%s/%s", dir, name) && is_workload(path))
+		fprintf(f, "  %s\n", name);
+}
+
+static void print_experiment(FILE *f, const char *dir, const char *name)
+{
+	size_t len = strlen(name);
+	const char *text;
+	char path[PATH_MAX];
+	json_t *root;
+
+	if (len < 6 || strcmp(name + len - 5, ".json") || !strcmp(name, "arms.json") ||
+	    str__fmt(path, sizeof(path), "%s/%s", dir, name) || json__load(path, &root))
+		return;
+	text = json_string_value(json_object_get(root, "description"));
+	fprintf(f, "  %-14.*s %s\n", (int)len - 5, name, text ? text : "");
+	json_decref(root);
+}
+
+int list__print(const char *root)
+{
+	struct arms arms;
+	char path[PATH_MAX];
+	unsigned int i;
+
+	printf("Workloads (WORKLOAD=, or the path of a folder with an executable `run`):\n");
+	if (!str__fmt(path, sizeof(path), "%s/workloads", root))
+		for_each(path, stdout, print_workload);
+	if (str__fmt(path, sizeof(path), "%s/experiments/arms.json", root) ||
+	    arms__load(&arms, path))
+		return STATUS_USAGE;
+	printf("\nArms (ARMS=\"...\"):\n");
+	for (i = 0; i < arms.nr; i++)
+		printf("  %-14s %s\n", arms.arm[i].name, arms.arm[i].description);
+	arms__free(&arms);
+	printf("\nExperiments (hintrun run --experiment NAME):\n");
+	if (!str__fmt(path, sizeof(path), "%s/experiments", root))
+		for_each(path, stdout, print_experiment);
+	return STATUS_DONE;
+}
+
+static int say_no_workload(const char *root, const char *choice)
+{
+	char path[PATH_MAX];
+
+	say__error("WORKLOAD (--workload): \"%s\" is neither a folder with an executable `run` "
+		   "under workloads/ nor a path (with a slash) of one; allowed:", choice);
+	if (!str__fmt(path, sizeof(path), "%s/workloads", root))
+		for_each(path, stderr, print_workload);
+	return -EINVAL;
+}
+
+int workload__find(struct workload *w, const char *root, const char *choice)
+{
+	char *real;
+	int err;
+
+	if (!*choice)
+		return say_no_workload(root, choice);
+	if (!strchr(choice, '/')) {
+		if (!str__is_name(choice, CELL_NAME_MAX) ||
+		    str__fmt(w->dir, sizeof(w->dir), "%s/workloads/%s", root, choice) ||
+		    !is_workload(w->dir))
+			return say_no_workload(root, choice);
+		strcpy(w->name, choice);
+		return 0;
+	}
+	real = realpath(choice, NULL);
+	if (!real || !is_workload(real)) {
+		free(real);
+		return say_no_workload(root, choice);
+	}
+	err = str__fmt(w->dir, sizeof(w->dir), "%s", real);
+	free(real);
+	if (!err && !str__is_name(strrchr(w->dir, '/') + 1, CELL_NAME_MAX)) {
+		say__error("WORKLOAD (--workload): the last part of %s becomes the workload's name: "
+			   "use at most %d of a-z 0-9 - _", w->dir, CELL_NAME_MAX);
+		err = -EINVAL;
+	}
+	if (!err)
+		strcpy(w->name, strrchr(w->dir, '/') + 1);
+	return err;
+}

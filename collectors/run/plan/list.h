@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What there is to choose from, and finding a workload by name or path. */
+#ifndef RUN_PLAN_LIST_H
+#define RUN_PLAN_LIST_H
+
+#include <limits.h>
+
+#include "run/plan/cell.h"
+
+/* `hintrun list`; an exit status. */
+int list__print(const char *root);
+
+struct workload {
+	char name[CELL_NAME_MAX + 1];
+	char dir[PATH_MAX];
+};
+
+/* A name under root/workloads, or a path (with a slash) of the user's own. */
+int workload__find(struct workload *w, const char *root, const char *choice);
+
+#endif

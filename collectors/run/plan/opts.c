@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "run/plan/opts.h"
+#include "run/util.h"
+
+#define COMMAND_LINE	"command line"
+
+static const struct path_option {
+	const char *name;
+	size_t offset;
+	const char *below_root;	/* default, or NULL */
+	const char *what;
+} paths[] = {
+	{ "root", offsetof(struct opts, root), NULL, "the checkout (default: of this program)" },
+	{ "out", offsetof(struct opts, out), NULL, "results folder (results/EXPERIMENT)" },
+	{ "kernel", offsetof(struct opts, kernel), "build/kernel", "folder of bzImage" },
+	{ "qemu", offsetof(struct opts, qemu), "build/qemu", "folder of QEMU and its firmware" },
+	{ "rootfs", offsetof(struct opts, rootfs), "build/rootfs", "folder of root.erofs" },
+	{ "payload-dir", offsetof(struct opts, payload_dir), "build/guest",
+	  "folder of the guest's tools" },
+};
+
+struct option {
+	const char *name, *value;
+};
+
+struct option_list {
+	struct option *option;
+	int nr;
+};
+
+static const struct path_option *find_path(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(paths); i++)
+		if (!strcmp(paths[i].name, name))
+			return &paths[i];
+	return NULL;
+}
+
+/* Split "--name value" and "--name=value"; a flag stands for --flag=1. */
+static int split(struct option_list *l, struct opts *o, int argc, char **argv)
+{
+	int i;
+
+	l->option = calloc((size_t)argc + 1, sizeof(*l->option));
+	if (!l->option)
+		return -ENOMEM;
+	for (i = 0; i < argc; i++) {
+		char *arg = argv[i], *eq;
+
+		if (strncmp(arg, "--", 2)) {
+			if (*o->file || str__fmt(o->file, sizeof(o->file), "%s", arg)) {
+				say__error("one argument too many: \"%s\" (see --help)", arg);
+				return -EINVAL;
+			}
+			continue;
+		}
+		eq = strchr(arg, '=');
+		if (eq) {
+			*eq = '\0';
+			l->option[l->nr].value = eq + 1;
+		} else if (!strcmp(arg, "--quick")) {
+			l->option[l->nr].value = "1";
+		} else if (i + 1 < argc) {
+			l->option[l->nr].value = argv[++i];
+		} else {
+			say__error("%s needs a value (see --help)", arg);
+			return -EINVAL;
+		}
+		l->option[l->nr++].name = arg + 2;
+	}
+	return 0;
+}
+
+static const char *value_of(const struct option_list *l, const char *name)
+{
+	const char *value = NULL;
+	int i;
+
+	for (i = 0; i < l->nr; i++)
+		if (!strcmp(l->option[i].name, name))
+			value = l->option[i].value;
+	return value;
+}
+
+/* build/bin/hintrun lies two below the checkout. */
+static int default_root(char *root)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	int i;
+
+	if (n < 0)
+		return -errno;
+	exe[n] = '\0';
+	for (i = 0; i < 3; i++) {
+		char *slash = strrchr(exe, '/');
+
+		if (!slash)
+			return -EINVAL;
+		*slash = '\0';
+	}
+	return str__fmt(root, PATH_MAX, "%s", *exe ? exe : "/");
+}
+
+static int set_path(struct opts *o, const struct path_option *p, const char *value)
+{
+	if (!*value || str__fmt((char *)o + p->offset, PATH_MAX, "%s", value)) {
+		say__error("--%s: \"%.64s\" is not a path", p->name, value);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int default_paths(struct opts *o)
+{
+	size_t i;
+	int err = 0;
+
+	for (i = 0; !err && i < ARRAY_SIZE(paths); i++) {
+		char *p = (char *)o + paths[i].offset;
+
+		if (!*p && paths[i].below_root)
+			err = str__fmt(p, PATH_MAX, "%s/%s", o->root, paths[i].below_root);
+	}
+	return err;
+}
+
+static int set_option(struct opts *o, const char *name, const char *value)
+{
+	const struct path_option *path = find_path(name);
+	char param[CELL_NAME_MAX + 2];
+	const char *eq;
+
+	if (path)
+		return set_path(o, path, value);
+	if (!strcmp(name, "experiment"))
+		return 0;	/* read before */
+	if (!strcmp(name, "arm"))
+		return str__fmt(o->arm, sizeof(o->arm), "%s", value);
+	if (!strcmp(name, "param")) {
+		eq = strchr(value, '=');
+		if (!eq || str__fmt(param, sizeof(param), "%.*s", (int)(eq - value), value)) {
+			say__error("--param needs NAME=VALUE, not \"%.64s\"", value);
+			return -EINVAL;
+		}
+		return settings__set_param(&o->settings, param, eq + 1, COMMAND_LINE);
+	}
+	if (!setting__exists(name)) {
+		say__error("there is no option --%s (see --help)", name);
+		return -EINVAL;
+	}
+	/* What is given here is no longer varied. */
+	json_object_del(o->experiment.vary, name);
+	return settings__set(&o->settings, name, value, COMMAND_LINE);
+}
+
+static int load_experiment(struct opts *o, const char *name, bool must_exist)
+{
+	char path[PATH_MAX];
+	int err;
+
+	if (!str__is_name(name, CELL_NAME_MAX)) {
+		say__error("--experiment: \"%.64s\" is not a name: a-z 0-9 - _", name);
+		return -EINVAL;
+	}
+	experiment__free(&o->experiment);
+	err = str__fmt(path, sizeof(path), "%s/experiments/%s.json", o->root, name) ?:
+	      experiment__load(&o->experiment, &o->settings, path, name);
+	if (err != -ENOENT)
+		return err;
+	if (must_exist) {
+		say__error("%s is missing (see `hintrun list`)", path);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* default.json, then the experiment asked for or the one named like the workload. */
+static int load_experiments(struct opts *o, const struct option_list *l)
+{
+	const char *name = value_of(l, "experiment"), *workload = value_of(l, "workload");
+	int err;
+
+	err = load_experiment(o, "default", true);
+	if (err)
+		return err;
+	if (name)
+		return load_experiment(o, name, true);
+	if (workload && str__is_name(workload, CELL_NAME_MAX))
+		return load_experiment(o, workload, false);
+	return 0;
+}
+
+int opts__read(struct opts *o, int argc, char **argv)
+{
+	struct option_list l = { .nr = 0 };
+	const char *root;
+	int i, err;
+
+	memset(o, 0, sizeof(*o));
+	err = settings__init(&o->settings) ?: split(&l, o, argc, argv);
+	if (!err) {
+		root = value_of(&l, "root");
+		err = root ? str__fmt(o->root, sizeof(o->root), "%s", root)
+			   : default_root(o->root);
+	}
+	if (!err)
+		err = load_experiments(o, &l);
+	for (i = 0; !err && i < l.nr; i++)
+		err = set_option(o, l.option[i].name, l.option[i].value);
+	if (!err)
+		err = default_paths(o);
+	if (!err && o->settings.quick && !value_of(&l, "repeats"))
+		o->settings.repeats = 1;
+	free(l.option);
+	if (err)
+		opts__free(o);
+	return err;
+}
+
+void opts__free(struct opts *o)
+{
+	experiment__free(&o->experiment);
+	settings__free(&o->settings);
+}
+
+void opts__help(void)
+{
+	size_t i;
+
+	settings__help(stdout);
+	printf("  %-26s  %s\n", "--param NAME=VALUE", "parameter of the workload (HINT_P_NAME)");
+	printf("  %-26s  %s\n", "--experiment NAME", "settings of experiments/NAME.json");
+	for (i = 0; i < ARRAY_SIZE(paths); i++) {
+		char option[64];
+
+		snprintf(option, sizeof(option), "--%s DIR", paths[i].name);
+		printf("  %-26s  %s\n", option, paths[i].what);
+	}
+}

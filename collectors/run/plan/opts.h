@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of `hintrun run`, `cell` and `shell`. */
+#ifndef RUN_PLAN_OPTS_H
+#define RUN_PLAN_OPTS_H
+
+#include "run/plan/plan.h"
+#include "run/plan/settings.h"
+
+struct opts {
+	char root[PATH_MAX];		/* the checkout */
+	char out[PATH_MAX];		/* "": results/EXPERIMENT under the root */
+	char kernel[PATH_MAX], qemu[PATH_MAX], rootfs[PATH_MAX], payload_dir[PATH_MAX];
+	char arm[CELL_NAME_MAX + 1];	/* shell */
+	char file[PATH_MAX];		/* cell: the cell.json */
+	struct experiment experiment;
+	struct settings settings;
+};
+
+/*
+ * Read argv (after the command's name) in the order default.json, experiment,
+ * options. Says what is wrong.
+ */
+int opts__read(struct opts *o, int argc, char **argv);
+void opts__free(struct opts *o);
+void opts__help(void);
+
+#endif

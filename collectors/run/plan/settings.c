@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/num.h"
+#include "run/plan/cell.h"
+#include "run/plan/settings.h"
+#include "run/util.h"
+
+#define MAX_ACK_NS	(600 * NSEC_PER_SEC)
+#define MAX_PARAMS	64
+
+enum setting_type { SET_TEXT, SET_WORD, SET_SIZE, SET_COUNT, SET_TIME, SET_FLAG, SET_ACK };
+
+static const struct setting {
+	const char *name;
+	enum setting_type type;
+	size_t offset, size;
+	uint64_t min, max, step;
+	const char *allowed;	/* for people; the words themselves of a SET_WORD */
+	const char *what;
+} table[] = {
+#define AT(m)	offsetof(struct settings, m), sizeof(((struct settings *)0)->m)
+	{ "workload", SET_TEXT, AT(workload), 0, 0, 0,
+	  "NAME|PATH", "folder under workloads/, or path of your own, with an executable `run`" },
+	{ "arms", SET_TEXT, AT(arms), 0, 0, 0,
+	  "\"ARM ...\"", "mechanisms to compare (see `hintrun list`)" },
+	{ "repeats", SET_COUNT, AT(repeats), 1, 1000, 1, "1 to 1000", "boots of each arm" },
+	{ "mem", SET_SIZE, AT(mem_bytes), CELL_MEM_MIN, CELL_MEM_MAX, 2 * MIB,
+	  "64M to 64G in steps of 2M", "memory sold to the guest (X)" },
+	{ "buffer", SET_SIZE, AT(buffer_bytes), 2 * MIB, CELL_MEM_MAX / 2, 2 * MIB,
+	  "2M to 32G in steps of 2M", "hinting buffer, and extra memory of the control (B)" },
+	{ "ack-delay", SET_ACK, AT(ack_delay), 0, 0, 0,
+	  "0, or DURATION[+DURATION] such as 200ms or 200ms+1ms, at most 600s",
+	  "model of a slow host: answer to a batch, plus per chunk" },
+	{ "clock", SET_WORD, AT(clock), 0, 0, 0, "auto|virtual|real",
+	  "guest time: instructions executed, or wall time" },
+	{ "accel", SET_WORD, AT(accel), 0, 0, 0, "auto|kvm|tcg", "accelerator" },
+	{ "seed", SET_COUNT, AT(seed), 0, UINT32_MAX, 1, "0 to 4294967295",
+	  "of the workload, the order of cells and the guest's random numbers" },
+	{ "jobs", SET_COUNT, AT(jobs), 1, 256, 1, "1 to 256", "cells run at once" },
+	{ "vcpus", SET_COUNT, AT(vcpus), 1, 64, 1, "1 to 64", "virtual CPUs" },
+	{ "order", SET_COUNT, AT(order), 0, 10, 1, "0 to 10", "smallest order hinted" },
+	{ "delay-ms", SET_COUNT, AT(delay_ms), 0, 3600000, 1, "0 to 3600000",
+	  "guest's pause before a reporting pass" },
+	{ "time-limit", SET_TIME, AT(time_limit_ns), NSEC_PER_SEC, 86400 * NSEC_PER_SEC, 1,
+	  "1s to 86400s", "wall time a cell may take" },
+	{ "hang-limit", SET_TIME, AT(hang_limit_ns), NSEC_PER_SEC, 86400 * NSEC_PER_SEC, 1,
+	  "1s to 86400s", "wall time a guest may be silent" },
+	{ "quick", SET_FLAG, AT(quick), 0, 0, 0, "0|1",
+	  "one repeat (unless given) of a shortened workload" },
+#undef AT
+};
+
+static const struct setting *find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++)
+		if (!strcmp(table[i].name, name))
+			return &table[i];
+	return NULL;
+}
+
+bool setting__exists(const char *name)
+{
+	return find(name) != NULL;
+}
+
+int settings__init(struct settings *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->params = json_object();
+	return s->params ? 0 : -ENOMEM;
+}
+
+void settings__free(struct settings *s)
+{
+	json_decref(s->params);
+	s->params = NULL;
+}
+
+int settings__copy(struct settings *to, const struct settings *from)
+{
+	*to = *from;
+	to->params = json_copy(from->params);
+	return to->params ? 0 : -ENOMEM;
+}
+
+/* Is value one of the words in "a|b|c"? */
+static bool is_word_of(const char *words, const char *value)
+{
+	size_t len = strlen(value);
+	const char *p = words;
+
+	while (len && *p) {
+		size_t n = strcspn(p, "|");
+
+		if (n == len && !strncmp(p, value, n))
+			return true;
+		p += n + (p[n] == '|');
+	}
+	return false;
+}
+
+static int parse_delay(const char *s, uint64_t *ns)
+{
+	if (!strcmp(s, "0")) {
+		*ns = 0;
+		return 0;
+	}
+	return num__duration_ns(s, 0, MAX_ACK_NS, ns);
+}
+
+static int set_ack(struct settings *s, const char *value)
+{
+	char base[sizeof(s->ack_delay)];
+	uint64_t base_ns, chunk_ns = 0;
+	char *plus;
+
+	if (str__fmt(base, sizeof(base), "%s", value))
+		return -EINVAL;
+	plus = strchr(base, '+');
+	if (plus)
+		*plus++ = '\0';
+	if (parse_delay(base, &base_ns) || (plus && parse_delay(plus, &chunk_ns)))
+		return -EINVAL;
+	strcpy(s->ack_delay, value);
+	s->ack_base_ns = base_ns;
+	s->ack_per_chunk_ns = chunk_ns;
+	return 0;
+}
+
+static int set_number(const struct setting *def, void *p, const char *value)
+{
+	uint64_t v;
+	int err;
+
+	if (def->type == SET_SIZE)
+		err = num__size(value, def->min, def->max, &v);
+	else if (def->type == SET_TIME)
+		err = num__duration_ns(value, def->min, def->max, &v);
+	else
+		err = num__u64(value, def->min, def->max, &v);
+	if (!err && v % def->step)
+		err = -EINVAL;
+	if (!err)
+		*(uint64_t *)p = v;
+	return err;
+}
+
+int settings__set(struct settings *s, const char *name, const char *value, const char *where)
+{
+	const struct setting *def = find(name);
+	char upper[32];
+	void *p;
+	size_t i;
+	int err = 0;
+
+	if (!def) {
+		say__error("%s: there is no setting \"%s\"", where, name);
+		return -EINVAL;
+	}
+	p = (char *)s + def->offset;
+	switch (def->type) {
+	case SET_TEXT:
+		err = *value ? str__fmt(p, def->size, "%s", value) : -EINVAL;
+		break;
+	case SET_WORD:
+		err = is_word_of(def->allowed, value) ? str__fmt(p, def->size, "%s", value)
+						      : -EINVAL;
+		break;
+	case SET_FLAG:
+		if (strcmp(value, "0") && strcmp(value, "1"))
+			err = -EINVAL;
+		else
+			*(bool *)p = value[0] == '1';
+		break;
+	case SET_ACK:
+		err = set_ack(s, value);
+		break;
+	default:
+		err = set_number(def, p, value);
+	}
+	if (!err)
+		return 0;
+	for (i = 0; def->name[i] && i < sizeof(upper) - 1; i++)
+		upper[i] = def->name[i] == '-' ? '_' : (char)toupper((unsigned char)def->name[i]);
+	upper[i] = '\0';
+	say__error("%s: %s (--%s) cannot be \"%.64s\"; allowed: %s",
+		   where, upper, def->name, value, def->allowed);
+	return -EINVAL;
+}
+
+int settings__set_param(struct settings *s, const char *name, const char *value,
+			const char *where)
+{
+	if (!param__is_name(name) || !param__is_value(value)) {
+		say__error("%s: workload parameter \"%.64s=%.64s\": a name is a-z 0-9 _ and begins "
+			   "with a letter, a value is printable without quotes and backslash",
+			   where, name, value);
+		return -EINVAL;
+	}
+	if (json_object_size(s->params) >= MAX_PARAMS) {
+		say__error("%s: more than %d workload parameters", where, MAX_PARAMS);
+		return -EINVAL;
+	}
+	return json_object_set_new(s->params, name, json_string(value)) ? -ENOMEM : 0;
+}
+
+void settings__help(FILE *f)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		const struct setting *def = &table[i];
+		char option[64];
+
+		if (def->type == SET_FLAG)
+			snprintf(option, sizeof(option), "--%s", def->name);
+		else if (def->type == SET_WORD || def->type == SET_TEXT)
+			snprintf(option, sizeof(option), "--%s %s", def->name, def->allowed);
+		else
+			snprintf(option, sizeof(option), "--%s %s", def->name,
+				 def->type == SET_SIZE ? "SIZE" :
+				 def->type == SET_COUNT ? "N" : "DURATION");
+		fprintf(f, "  %-26s  %s\n", option, def->what);
+		if (def->type != SET_FLAG && def->type != SET_WORD && def->type != SET_TEXT)
+			fprintf(f, "  %-26s  (%s)\n", "", def->allowed);
+	}
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run/record/guest.h"
+#include "run/record/shape.h"
+#include "run/util.h"
+
+#define PAGE_BYTES	4096
+
+struct feed_ctx {
+	struct guest *g;
+	enum guest_port port;
+	uint64_t received_ns;
+};
+
+int guest__init(struct guest *g)
+{
+	int i, err = 0;
+
+	memset(g, 0, sizeof(*g));
+	g->min_offset_ns = INT64_MAX;
+	for (i = 0; !err && i < NR_PORTS; i++)
+		err = lines__init(&g->lines[i], GUEST_LINE_MAX);
+	if (err)
+		guest__free(g);
+	return err;
+}
+
+void guest__free(struct guest *g)
+{
+	int i;
+
+	for (i = 0; i < NR_PORTS; i++)
+		lines__free(&g->lines[i]);
+	free(g->refs);
+	free(g->batches);
+	json_decref(g->hello);
+	memset(g, 0, sizeof(*g));
+}
+
+static void count_bad(struct guest *g, enum guest_port port, uint64_t offset, const char *why)
+{
+	if (!g->nr_bad++)
+		snprintf(g->first_bad, sizeof(g->first_bad), "%s.stream, byte %llu: %s",
+			 port == PORT_WORK ? "work" : "trace", (unsigned long long)offset, why);
+}
+
+/* Room for one more element; doubles up to limit. */
+static int grow(void **array, uint32_t *max, uint32_t nr, uint32_t limit, size_t size)
+{
+	uint32_t more = *max ? *max * 2 : 1024;
+	void *bigger;
+
+	if (nr < *max)
+		return 0;
+	if (nr >= limit)
+		return -E2BIG;
+	if (more > limit)
+		more = limit;
+	bigger = realloc(*array, more * size);
+	if (!bigger)
+		return -ENOMEM;
+	*array = bigger;
+	*max = more;
+	return 0;
+}
+
+static uint64_t get(const json_t *line, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(line, key));
+}
+
+static int keep_line(struct guest *g, enum guest_port port, uint64_t t_ns, uint64_t offset,
+		     size_t len)
+{
+	int err = grow((void **)&g->refs, &g->max_refs, g->nr_refs, GUEST_MAX_LINES,
+		       sizeof(*g->refs));
+
+	if (err)
+		return err;
+	g->refs[g->nr_refs++] = (struct line_ref) {
+		.t_ns = t_ns, .offset = offset, .len = (uint32_t)len, .port = port,
+	};
+	return 0;
+}
+
+static int note_batch(struct guest *g, const json_t *line)
+{
+	int err = grow((void **)&g->batches, &g->max_batches, g->nr_batches, GUEST_MAX_BATCHES,
+		       sizeof(*g->batches));
+
+	if (err)
+		return err;
+	g->batches[g->nr_batches++] = (struct batch_ref) {
+		.sent_ns = get(line, "sent_ns"),
+		.done_ns = get(line, "done_ns"),
+		.bytes = get(line, "nr_pages") * PAGE_BYTES,
+	};
+	return 0;
+}
+
+static void note_loss(struct guest *g, const json_t *line)
+{
+	uint64_t seen = get(line, "seen"), recorded = get(line, "recorded");
+	const char *probe = json_string_value(json_object_get(line, "probe"));
+
+	g->loss_seen += seen;
+	g->loss_recorded += recorded;
+	g->loss_dropped += seen - recorded;
+	if (seen != recorded && (strstr(probe, "batch") || strstr(probe, "hint")))
+		g->loss_of_batches = true;
+}
+
+static void note_sync(struct guest *g, const json_t *line)
+{
+	struct sync_point p = { get(line, "t_ns"), get(line, "tsc") };
+
+	if (!g->nr_syncs++)
+		g->first_sync = p;
+	g->last_sync = p;
+}
+
+/* What the runner itself needs of a line that passed. */
+static int note_line(struct guest *g, enum guest_port port, enum line_type type, json_t *line)
+{
+	const char *text;
+
+	switch (type) {
+	case LINE_EVENT:
+		text = json_string_value(json_object_get(line, "kind"));
+		return strcmp(text, "batch") ? 0 : note_batch(g, line);
+	case LINE_SAMPLE:
+		text = json_string_value(json_object_get(line, "src"));
+		if (port == PORT_TRACE && !strcmp(text, "guest")) {
+			g->trace_last_ns = get(line, "t_ns");
+			if (!g->trace_first_ns)
+				g->trace_first_ns = g->trace_last_ns;
+		}
+		return 0;
+	case LINE_LOSS:
+		note_loss(g, line);
+		return 0;
+	case LINE_SYNC:
+		note_sync(g, line);
+		return 0;
+	case LINE_HELLO:
+		if (g->hello)
+			return -EEXIST;
+		json_object_del(line, "type");
+		g->hello = json_incref(line);
+		return 0;
+	case LINE_BYE:
+		if (g->has_bye)
+			return -EEXIST;
+		g->has_bye = true;
+		g->bye_status = (int)get(line, "status");
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static void take_line(void *arg, char *text, size_t len, uint64_t offset, bool too_long)
+{
+	struct feed_ctx *ctx = arg;
+	struct guest *g = ctx->g;
+	enum line_type type;
+	char why[96];
+	json_t *line;
+	int err = 0;
+
+	if (g->full || g->err)
+		return;
+	if (too_long) {
+		count_bad(g, ctx->port, offset, "the line is longer than 65536 bytes");
+		return;
+	}
+	line = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	if (!line) {
+		count_bad(g, ctx->port, offset, "not JSON");
+		return;
+	}
+	type = shape__check(line, why, sizeof(why));
+	if (type == LINE_BAD) {
+		count_bad(g, ctx->port, offset, why);
+		json_decref(line);
+		return;
+	}
+	if (type != LINE_HELLO && type != LINE_BYE) {
+		int64_t offset_ns = (int64_t)(ctx->received_ns - get(line, "t_ns"));
+
+		if (offset_ns < g->min_offset_ns)
+			g->min_offset_ns = offset_ns;
+		if (type != LINE_SYNC)
+			err = keep_line(g, ctx->port, get(line, "t_ns"), offset, len);
+	}
+	if (!err)
+		err = note_line(g, ctx->port, type, line);
+	json_decref(line);
+	if (err == -EEXIST)
+		count_bad(g, ctx->port, offset, "said twice: hello or bye");
+	else if (err == -E2BIG)
+		g->full = true;
+	else if (err)
+		g->err = err;
+}
+
+void guest__feed(struct guest *g, enum guest_port port, const char *data, size_t len,
+		 uint64_t received_ns)
+{
+	struct feed_ctx ctx = { g, port, received_ns };
+
+	lines__feed(&g->lines[port], data, len, take_line, &ctx);
+	if (g->lines[port].fed > GUEST_STREAM_MAX)
+		g->full = true;
+}
+
+void guest__finish(struct guest *g)
+{
+	int i;
+
+	for (i = 0; i < NR_PORTS; i++)
+		if (lines__partial(&g->lines[i]) && !g->lines[i].skipping)
+			count_bad(g, (enum guest_port)i, g->lines[i].start,
+				  "the last line is not finished");
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct line_ref *x = a, *y = b;
+
+	if (x->t_ns != y->t_ns)
+		return x->t_ns < y->t_ns ? -1 : 1;
+	if (x->port != y->port)
+		return x->port < y->port ? -1 : 1;
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+void guest__sort(struct guest *g)
+{
+	if (g->nr_refs)
+		qsort(g->refs, g->nr_refs, sizeof(*g->refs), by_time);
+}
+
+bool guest__time_of_virtual(const struct guest *g, uint64_t virtual_ns, int64_t *t_ns)
+{
+	const struct sync_point *a = &g->first_sync, *b = &g->last_sync;
+	double slope = 1;
+
+	if (!g->nr_syncs)
+		return false;
+	/*
+	 * The guest calibrates its TSC at boot and is off by parts in a
+	 * million; between two readings far apart that is corrected.
+	 */
+	if (b->tsc > a->tsc && b->t_ns > a->t_ns && b->tsc - a->tsc > NSEC_PER_SEC)
+		slope = (double)(b->t_ns - a->t_ns) / (double)(b->tsc - a->tsc);
+	if (slope < 0.99 || slope > 1.01)
+		return false;	/* not the clock it should be */
+	*t_ns = (int64_t)((double)a->t_ns +
+			  ((double)virtual_ns - (double)a->tsc) * slope);
+	return true;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The balloon device's counters, host samples, and the ledger of hinted bytes. */
+#ifndef RUN_VM_DEVICE_H
+#define RUN_VM_DEVICE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "run/plan/cell.h"
+#include "run/record/guest.h"
+
+enum device_counter {
+	DEV_VIRTUAL_NS,		/* QEMU's virtual clock when the counters were read */
+	DEV_BATCHES,
+	DEV_CHUNKS,
+	DEV_RECEIVED,
+	DEV_DISCARDED,
+	DEV_DISCARD_NS,
+	DEV_OUT,
+	DEV_OUT_MAX,
+	DEV_VIOLATIONS,
+	DEV_BUFFER_PAGES,
+	DEV_GUEST_FEATURES,
+	DEV_SKIPPED_INHIBITED,	/* the bytes skipped stand together */
+	DEV_SKIPPED_POISON,
+	DEV_SKIPPED_OVER_LIMIT,
+	DEV_SKIPPED_UNALIGNED,
+	DEV_SKIPPED_NOT_RAM,
+	DEV_SKIPPED_PAST_END,
+	DEV_SKIPPED_FAILED,
+	NR_DEVICE_COUNTERS,
+};
+
+struct device_counts {
+	uint64_t v[NR_DEVICE_COUNTERS];
+};
+
+struct host_sample {
+	uint64_t host_ns;	/* host CLOCK_MONOTONIC */
+	uint64_t rss_bytes;
+	struct device_counts device;
+};
+
+/* From QEMU's answer to `hint-stats`; the counter it lacks, or NULL. */
+const char *device__parse(const json_t *answer, struct device_counts *d);
+/* As in a record; a new object. */
+json_t *device__json(const struct device_counts *d);
+
+/* A cell's clock: how host times become guest times. */
+struct axis {
+	bool is_virtual;
+	const struct guest *guest;
+};
+
+/* Guest time of a host sample; false when the clocks cannot be related. */
+bool axis__time(const struct axis *axis, const struct host_sample *s, int64_t *t_ns);
+/* What is to be subtracted from host times; false as above. */
+bool axis__offset(const struct axis *axis, int64_t *host_minus_guest_ns);
+
+/*
+ * The ledger: what the tracer saw hinted against what the device received,
+ * between two host samples that both lie in the tracer's life and in a pause
+ * between batches, so that it is known on which side of them each batch is.
+ */
+struct ledger {
+	enum { LEDGER_UNKNOWN, LEDGER_OK, LEDGER_BAD } verdict;
+	int64_t from_ns, to_ns;		/* guest time; both 0 when unknown */
+	uint64_t guest_hinted, received, discarded, skipped;
+	char detail[160];		/* why it is unknown or bad */
+};
+
+void ledger__check(struct ledger *l, const struct cell *c, const struct guest *g,
+		   const struct axis *axis, const struct host_sample *samples, size_t nr);
+json_t *ledger__json(const struct ledger *l);
+
+#endif

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "run/vm/host.h"
+#include "run/util.h"
+
+static json_t *text_or_null(const char *s)
+{
+	return *s ? json_string(s) : json_null();
+}
+
+/* The value of the first line "KEY : value" of /proc/cpuinfo; "" when absent. */
+static void cpuinfo(const char *key, char *out, size_t size)
+{
+	FILE *f = fopen("/proc/cpuinfo", "re");
+	char line[4096];
+
+	*out = '\0';
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f)) {
+		char *colon = strchr(line, ':');
+
+		if (!colon || strncmp(line, key, strlen(key)))
+			continue;
+		colon += strspn(colon, ": \t");
+		colon[strcspn(colon, "\n")] = '\0';
+		snprintf(out, size, "%s", colon);
+		break;
+	}
+	fclose(f);
+}
+
+static void first_line(const char *path, char *out, size_t size)
+{
+	FILE *f = fopen(path, "re");
+
+	*out = '\0';
+	if (!f)
+		return;
+	if (fgets(out, (int)size, f))
+		out[strcspn(out, "\n")] = '\0';
+	fclose(f);
+}
+
+/* The commit, with "+" when there are changes; "" outside a git checkout. */
+static void revision(const char *root, char *out, size_t size)
+{
+	char status[16] = "";
+	char *const head[] = { "git", "-C", (char *)root, "rev-parse", "HEAD", NULL };
+	char *const dirty[] = { "git", "-C", (char *)root, "status", "--porcelain", NULL };
+
+	if (cmd__output(head, out, size) || cmd__output(dirty, status, sizeof(status))) {
+		*out = '\0';
+		return;
+	}
+	if (*status && strlen(out) + 1 < size)
+		strcat(out, "+");
+}
+
+json_t *host__facts(const char *root, const char *qemu_version, const char *qemu_cmd)
+{
+	char cpu[256], microcode[64], governor[64], commit[128];
+	struct utsname uts;
+
+	if (uname(&uts))
+		memset(&uts, 0, sizeof(uts));
+	cpuinfo("model name", cpu, sizeof(cpu));
+	cpuinfo("microcode", microcode, sizeof(microcode));
+	first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+		   governor, sizeof(governor));
+	revision(root, commit, sizeof(commit));
+	return json_pack("{s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o}",
+			 "release", text_or_null(uts.release),
+			 "cpu", text_or_null(cpu),
+			 "nr_cpus", (int)sysconf(_SC_NPROCESSORS_ONLN),
+			 "qemu_version", text_or_null(qemu_version),
+			 "qemu_cmd", text_or_null(qemu_cmd),
+			 "revision", text_or_null(commit),
+			 "governor", text_or_null(governor),
+			 "microcode", text_or_null(microcode));
+}
+
+int64_t host__guest_rss(pid_t pid, uint64_t ram_bytes)
+{
+	uint64_t best_size = 0, best_rss = 0, size = 0, kib;
+	char path[64], line[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long long from, to, inode;
+		int named = 0;
+
+		/* "from-to perms offset dev inode    name": a mapping begins. */
+		if (sscanf(line, "%llx-%llx %*4s %*x %*x:%*x %llu %n",
+			   &from, &to, &inode, &named) == 3) {
+			size = !inode && named && line[named] == '\0' ? to - from : 0;
+		} else if (size >= ram_bytes && size > best_size &&
+			   sscanf(line, "Rss: %llu kB", &from) == 1) {
+			kib = from;
+			best_size = size;
+			best_rss = kib * 1024;
+		}
+	}
+	fclose(f);
+	return (int64_t)best_rss;
+}

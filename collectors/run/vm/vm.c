@@ -1,0 +1,562 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "run/vm/console.h"
+#include "run/vm/device.h"
+#include "run/record/guest.h"
+#include "run/vm/host.h"
+#include "run/vm/qmp.h"
+#include "run/record/record.h"
+#include "run/util.h"
+#include "run/vm/vm.h"
+
+#define SAMPLE_NS	(100 * NSEC_PER_MSEC)
+#define DISK_CHECK_NS	NSEC_PER_SEC
+#define DISK_MIN_FREE	(8 * MIB)
+#define QUIT_LIMIT_NS	(10 * NSEC_PER_SEC)
+#define MAX_SAMPLES	(1u << 20)
+#define BALLOON_PATH	"/machine/peripheral/balloon0"
+
+enum { TAIL_WORK, TAIL_TRACE, TAIL_CONSOLE, NR_TAILS };
+
+static const char *const tail_names[NR_TAILS] = {
+	[TAIL_WORK]	= "work.stream",
+	[TAIL_TRACE]	= "trace.stream",
+	[TAIL_CONSOLE]	= "console.log",
+};
+
+/* How far the end of a cell has come. */
+enum stage {
+	STAGE_RUNNING,
+	STAGE_LAST_READ,	/* the guest has stopped, its counters are asked for */
+	STAGE_QUITTING,		/* QEMU was told to quit */
+	STAGE_GONE,
+};
+
+struct vm {
+	const struct cell *cell;
+	const char *dir;
+	const struct vm_limits *limits;
+	struct guest guest;
+	struct console console;
+	struct qmp qmp;
+	int tails[NR_TAILS];
+	int inotify_fd, signal_fd, qmp_fd;
+	pid_t pid;
+	int wait_status;
+	enum stage stage;
+	uint64_t start_ns, sign_ns, sample_ns, disk_ns, stage_ns;
+	struct host_sample *samples;
+	size_t nr_samples, max_samples;
+	enum failure failure;
+	char detail[256];
+	bool stop;		/* told to stop */
+};
+
+/* The first failure of lowest rank stays. */
+static void fail(struct vm *vm, enum failure f, const char *fmt, ...) PRINTF(3, 4);
+
+static void fail(struct vm *vm, enum failure f, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (vm->failure && vm->failure <= f)
+		return;
+	vm->failure = f;
+	va_start(ap, fmt);
+	vsnprintf(vm->detail, sizeof(vm->detail), fmt, ap);
+	va_end(ap);
+}
+
+static void enter(struct vm *vm, enum stage stage)
+{
+	vm->stage = stage;
+	vm->stage_ns = now__ns();
+}
+
+/* The last line of QEMU's stderr, to say why it ended. */
+static void qemu_says(const struct vm *vm, char *out, size_t size)
+{
+	char path[PATH_MAX], *text = NULL, *line;
+	size_t len;
+
+	snprintf(out, size, "see qemu.log");
+	if (str__fmt(path, sizeof(path), "%s/qemu.log", vm->dir) ||
+	    file__read(path, MIB, &text, &len))
+		return;
+	while (len && text[len - 1] == '\n')
+		text[--len] = '\0';
+	line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	if (*line)
+		snprintf(out, size, "%s", line);
+	free(text);
+}
+
+static int write_text(const char *dir, const char *name, const char *text)
+{
+	char path[PATH_MAX];
+
+	return str__fmt(path, sizeof(path), "%s/%s", dir, name) ?:
+	       file__replace(path, text, strlen(text));
+}
+
+/* Empty files that QEMU appends to and we follow. */
+static int open_tails(struct vm *vm)
+{
+	int i;
+
+	vm->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (vm->inotify_fd < 0)
+		return -errno;
+	for (i = 0; i < NR_TAILS; i++) {
+		char path[PATH_MAX];
+		int err = str__fmt(path, sizeof(path), "%s/%s", vm->dir, tail_names[i]);
+
+		if (err)
+			return err;
+		vm->tails[i] = open(path, O_RDONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		if (vm->tails[i] < 0 ||
+		    inotify_add_watch(vm->inotify_fd, path, IN_MODIFY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int save_inputs(const struct vm *vm, const struct qemu_args *args)
+{
+	char *env = cell__env(vm->cell), *quoted = qemu__quoted(args), *cmd = NULL;
+	int err = -ENOMEM;
+
+	if (env && quoted &&
+	    asprintf(&cmd, "# As run; `-chardev socket,id=qmp,...` and `-mon chardev=qmp,...` were\n"
+		     "# on an inherited descriptor: leave them out to run this by hand.\n%s\n",
+		     quoted) >= 0)
+		err = write_text(vm->dir, "cell.json", vm->cell->text) ?:
+		      write_text(vm->dir, "cell.env", env) ?:
+		      write_text(vm->dir, "qemu.cmd", cmd);
+	free(env);
+	free(quoted);
+	free(cmd);
+	return err;
+}
+
+static int start_qemu(struct vm *vm, const struct qemu_args *args, int child_fd)
+{
+	char path[PATH_MAX];
+	pid_t self = getpid();
+	int log, null, err;
+
+	err = str__fmt(path, sizeof(path), "%s/qemu.log", vm->dir);
+	if (err)
+		return err;
+	log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (log < 0 || null < 0)
+		return -errno;
+	vm->pid = fork();
+	if (!vm->pid) {
+		setsid();	/* a Ctrl-C is for the runner, not for QEMU */
+		dup2(null, STDIN_FILENO);
+		dup2(log, STDOUT_FILENO);
+		dup2(log, STDERR_FILENO);
+		/* Our parent may have died before the child could ask to die with it. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != self)
+			_exit(127);
+		qemu__exec(args, child_fd);
+	}
+	err = vm->pid < 0 ? -errno : 0;
+	close(log);
+	close(null);
+	return err;
+}
+
+static int open_signals(struct vm *vm)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	vm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return vm->signal_fd < 0 ? -errno : 0;
+}
+
+static void read_signals(struct vm *vm)
+{
+	struct signalfd_siginfo info;
+
+	while (read(vm->signal_fd, &info, sizeof(info)) == sizeof(info))
+		if (info.ssi_signo != SIGCHLD)
+			vm->stop = true;
+	if (vm->pid > 0 && waitpid(vm->pid, &vm->wait_status, WNOHANG) == vm->pid) {
+		vm->pid = 0;
+		enter(vm, STAGE_GONE);
+	}
+}
+
+/* The file is asked, not the reader: a guest can write faster than we read. */
+static bool is_larger(int fd, uint64_t limit)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && (uint64_t)st.st_size > limit;
+}
+
+static bool is_stream_too_much(const struct vm *vm)
+{
+	return vm->guest.full || is_larger(vm->tails[TAIL_WORK], GUEST_STREAM_MAX) ||
+	       is_larger(vm->tails[TAIL_TRACE], GUEST_STREAM_MAX);
+}
+
+static bool is_console_too_much(const struct vm *vm)
+{
+	return is_larger(vm->tails[TAIL_CONSOLE], CONSOLE_MAX);
+}
+
+/*
+ * Read what QEMU has appended; true when there may be more. Bounded for each
+ * call, so that a guest that writes without end does not keep us from looking
+ * at the clock.
+ */
+static bool read_tail(struct vm *vm, int i)
+{
+	char buf[65536];
+	int rounds;
+
+	for (rounds = 0; rounds < 64; rounds++) {
+		ssize_t n = read(vm->tails[i], buf, sizeof(buf));
+
+		if (n <= 0)
+			return false;
+		vm->sign_ns = now__ns();
+		if (i == TAIL_CONSOLE)
+			console__feed(&vm->console, buf, (size_t)n);
+		else
+			guest__feed(&vm->guest, i == TAIL_WORK ? PORT_WORK : PORT_TRACE,
+				    buf, (size_t)n, vm->sign_ns);
+		if (vm->guest.full || vm->guest.err)
+			return false;
+	}
+	return true;
+}
+
+static bool read_tails(struct vm *vm)
+{
+	char events[4096];
+	bool more = false;
+	int i;
+
+	while (read(vm->inotify_fd, events, sizeof(events)) > 0)
+		;	/* only wakes us; the files say what is new */
+	for (i = 0; i < NR_TAILS; i++)
+		more |= read_tail(vm, i);
+	if (vm->guest.err)
+		fail(vm, FAIL_INFRASTRUCTURE, "out of memory while reading the guest's stream");
+	else if (is_stream_too_much(vm))
+		fail(vm, FAIL_STREAM, "the guest sent more than %u lines or %llu MiB",
+		     GUEST_MAX_LINES, GUEST_STREAM_MAX >> 20);
+	else if (is_console_too_much(vm))
+		fail(vm, FAIL_STREAM, "the guest wrote more than %llu MiB to its console",
+		     CONSOLE_MAX >> 20);
+	return more;
+}
+
+static int keep_sample(struct vm *vm, const json_t *answer)
+{
+	struct host_sample s = { .host_ns = now__ns() };
+	const char *lacks = device__parse(answer, &s.device);
+	int64_t rss;
+
+	if (lacks) {
+		fail(vm, FAIL_INFRASTRUCTURE,
+		     "QEMU's balloon does not count %s: `make qemu` again", lacks);
+		return -EINVAL;
+	}
+	rss = host__guest_rss(vm->pid, cell__ram_bytes(vm->cell));
+	s.rss_bytes = rss > 0 ? (uint64_t)rss : 0;
+	if (vm->nr_samples == vm->max_samples) {
+		size_t more = vm->max_samples ? 2 * vm->max_samples : 1024;
+		void *bigger = more <= MAX_SAMPLES
+			? realloc(vm->samples, more * sizeof(*vm->samples)) : NULL;
+
+		if (!bigger)
+			return -ENOMEM;
+		vm->samples = bigger;
+		vm->max_samples = more;
+	}
+	vm->samples[vm->nr_samples++] = s;
+	return 0;
+}
+
+/* Read the socket, then do whatever the protocol is free for. */
+static void talk_to_qemu(struct vm *vm)
+{
+	char buf[65536];
+	json_t *answer;
+	ssize_t n;
+
+	while ((n = read(vm->qmp_fd, buf, sizeof(buf))) > 0)
+		qmp__feed(&vm->qmp, buf, (size_t)n);
+	if (vm->qmp.error[0])
+		fail(vm, FAIL_INFRASTRUCTURE, "QEMU refused a command: %s", vm->qmp.error);
+	if (vm->qmp.stopped_by_error && !vm->qmp.shut_down)
+		fail(vm, FAIL_INFRASTRUCTURE, "QEMU stopped the guest by itself%s",
+		     strcmp(vm->cell->accel, "kvm") ? "" : " (KVM cannot run it: ACCEL=tcg can)");
+	answer = qmp__take(&vm->qmp);
+	if (answer && json_object_size(answer) && !keep_sample(vm, answer) &&
+	    vm->stage == STAGE_LAST_READ) {
+		enter(vm, STAGE_QUITTING);
+		qmp__send(&vm->qmp, "quit", NULL);
+	}
+	json_decref(answer);
+}
+
+static void ask_for_counters(struct vm *vm)
+{
+	uint64_t now = now__ns();
+
+	if (!vm->qmp.ready || vm->qmp.busy || vm->qmp.broken)
+		return;
+	if (vm->stage == STAGE_RUNNING && vm->qmp.shut_down) {
+		enter(vm, STAGE_LAST_READ);
+		qmp__get(&vm->qmp, BALLOON_PATH, "hint-stats");
+	} else if (vm->stage == STAGE_RUNNING && now - vm->sample_ns >= SAMPLE_NS) {
+		vm->sample_ns = now;
+		qmp__get(&vm->qmp, BALLOON_PATH, "hint-stats");
+	}
+}
+
+static void check_limits(struct vm *vm)
+{
+	uint64_t now = now__ns(), free_bytes;
+
+	if (vm->stage != STAGE_RUNNING) {
+		if (now - vm->stage_ns > QUIT_LIMIT_NS)
+			fail(vm, FAIL_DIED, "QEMU did not end when told to");
+		return;
+	}
+	if (now - vm->start_ns > vm->limits->time_ns)
+		fail(vm, vm->guest.hello ? FAIL_HANG : FAIL_BOOT,
+		     "not finished within the time limit of %llu s",
+		     (unsigned long long)(vm->limits->time_ns / NSEC_PER_SEC));
+	if (now - vm->sign_ns > vm->limits->hang_ns)
+		fail(vm, vm->guest.hello ? FAIL_HANG : FAIL_BOOT,
+		     "no sign of life for %llu s",
+		     (unsigned long long)(vm->limits->hang_ns / NSEC_PER_SEC));
+	if (now - vm->disk_ns > DISK_CHECK_NS) {
+		vm->disk_ns = now;
+		if (!dir__free_bytes(vm->dir, &free_bytes) && free_bytes < DISK_MIN_FREE)
+			fail(vm, FAIL_INFRASTRUCTURE, "the disk of %s is full", vm->dir);
+	}
+}
+
+static void loop(struct vm *vm)
+{
+	struct pollfd fds[] = {
+		{ .fd = vm->signal_fd, .events = POLLIN },
+		{ .fd = vm->inotify_fd, .events = POLLIN },
+		{ .fd = vm->qmp_fd, .events = POLLIN },
+	};
+
+	while (vm->stage != STAGE_GONE && !vm->failure && !vm->stop) {
+		/* A closed socket would be ready for ever; the child's end is told by signal. */
+		if (poll(fds, ARRAY_SIZE(fds), (int)(SAMPLE_NS / NSEC_PER_MSEC)) < 0 &&
+		    errno != EINTR)
+			fail(vm, FAIL_INFRASTRUCTURE, "poll: %s", strerror(errno));
+		if (fds[2].revents & (POLLHUP | POLLERR))
+			fds[2].fd = -1;
+		read_tails(vm);
+		talk_to_qemu(vm);
+		read_signals(vm);
+		ask_for_counters(vm);
+		check_limits(vm);
+	}
+}
+
+static void end_qemu(struct vm *vm)
+{
+	if (vm->pid <= 0)
+		return;
+	kill(vm->pid, SIGKILL);
+	while (waitpid(vm->pid, &vm->wait_status, 0) < 0 && errno == EINTR)
+		;
+	vm->pid = 0;
+}
+
+/* QEMU is gone and was not told to go. */
+static void judge_death(struct vm *vm)
+{
+	char why[160];
+
+	qemu_says(vm, why, sizeof(why));
+	if (!vm->qmp.ready)
+		fail(vm, FAIL_INFRASTRUCTURE, "QEMU did not start: %s", why);
+	else if (WIFSIGNALED(vm->wait_status) && WTERMSIG(vm->wait_status) == SIGXFSZ)
+		fail(vm, FAIL_STREAM, "the guest wrote without end");
+	else if (WIFSIGNALED(vm->wait_status))
+		fail(vm, FAIL_DIED, "QEMU was ended by signal %d (%s)",
+		     WTERMSIG(vm->wait_status), strsignal(WTERMSIG(vm->wait_status)));
+	else
+		fail(vm, FAIL_DIED, "QEMU ended with status %d: %s",
+		     WEXITSTATUS(vm->wait_status), why);
+}
+
+/* All has been read: what became of the cell? */
+static void judge(struct vm *vm, bool was_killed)
+{
+	const struct guest *g = &vm->guest;
+
+	if (!was_killed && !vm->qmp.shut_down)
+		judge_death(vm);
+	if (vm->console.verdict == VERDICT_PANIC)
+		fail(vm, FAIL_PANIC, "%s", vm->console.text);
+	else if (vm->console.verdict == VERDICT_SPLAT)
+		fail(vm, FAIL_SPLAT, "%s", vm->console.text);
+	if (g->nr_bad)
+		fail(vm, FAIL_STREAM, "%llu bad lines; the first: %s",
+		     (unsigned long long)g->nr_bad, g->first_bad);
+	if (was_killed)
+		return;		/* it could not say more */
+	if (!g->hello)
+		fail(vm, FAIL_BOOT, "the guest ended before it said hello");
+	else if (!g->has_bye)
+		fail(vm, FAIL_DIED, "the guest %s before the workload had ended",
+		     vm->qmp.guest_reset ? "reset" : "powered off");
+	else if (g->bye_status)
+		fail(vm, FAIL_WORKLOAD, "%s ended with status %d; its log lines are in the record",
+		     g->bye_status == STATUS_INFRA ? "the guest's init" : "the workload",
+		     g->bye_status);
+}
+
+static int finish(struct vm *vm, const char *root, const struct qemu_args *args)
+{
+	struct axis axis = { !strcmp(vm->cell->clock, "virtual"), &vm->guest };
+	struct record r = {
+		.cell = vm->cell, .dir = vm->dir, .guest = &vm->guest,
+		.samples = vm->samples, .nr_samples = vm->nr_samples,
+	};
+	char *quoted = qemu__quoted(args);
+	int err;
+
+	ledger__check(&r.ledger, vm->cell, &vm->guest, &axis, vm->samples, vm->nr_samples);
+	if (r.ledger.verdict == LEDGER_BAD)
+		fail(vm, FAIL_LEDGER, "%s", r.ledger.detail);
+	r.failure = vm->failure;
+	r.detail = vm->detail;
+	r.wall_ns = now__ns() - vm->start_ns;
+	r.host = host__facts(root, vm->qmp.version, quoted ? quoted : "");
+	free(quoted);
+	err = r.host ? record__write(&r) : -ENOMEM;
+	json_decref(r.host);
+	if (err) {
+		say__error("cannot write the record of %s: %s", vm->dir, strerror(-err));
+		return STATUS_INFRA;
+	}
+	if (vm->failure == FAIL_INFRASTRUCTURE)
+		return STATUS_INFRA;
+	return vm->failure ? STATUS_FAILED : STATUS_DONE;
+}
+
+static int prepare(struct vm *vm, struct qemu_args *args, const struct images *im,
+		   const char *payload, uint64_t payload_bytes)
+{
+	struct qemu_files files = {
+		.payload = payload, .payload_bytes = payload_bytes, .dir = vm->dir,
+	};
+	int pair[2], err;
+
+	err = guest__init(&vm->guest) ?: console__init(&vm->console) ?:
+	      open_signals(vm) ?: open_tails(vm);
+	if (err)
+		return err;
+	/*
+	 * QMP goes over a socket pair that QEMU inherits: there is no name in a
+	 * file system that another user could open or a crash could leave.
+	 */
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	vm->qmp_fd = pair[0];
+	if (fcntl(pair[0], F_SETFL, O_NONBLOCK))
+		err = -errno;
+	files.qmp_fd = pair[1];
+	err = err ?: qmp__init(&vm->qmp, pair[0]) ?:
+	      qemu__args(args, vm->cell, im, &files) ?:
+	      save_inputs(vm, args) ?:
+	      start_qemu(vm, args, pair[1]);
+	close(pair[1]);
+	return err;
+}
+
+static void vm__free(struct vm *vm)
+{
+	int i;
+
+	for (i = 0; i < NR_TAILS; i++)
+		if (vm->tails[i] >= 0)
+			close(vm->tails[i]);
+	close(vm->inotify_fd);
+	close(vm->signal_fd);
+	close(vm->qmp_fd);
+	qmp__free(&vm->qmp);
+	guest__free(&vm->guest);
+	console__free(&vm->console);
+	free(vm->samples);
+}
+
+int vm__run(const struct cell *c, const struct images *im, const char *root,
+	    const char *payload, uint64_t payload_bytes, const char *dir,
+	    const struct vm_limits *limits)
+{
+	struct vm vm = {
+		.cell = c, .dir = dir, .limits = limits, .tails = { -1, -1, -1 },
+		.inotify_fd = -1, .signal_fd = -1, .qmp_fd = -1,
+	};
+	struct qemu_args args = { .nr = 0 };
+	bool was_killed;
+	int status, err;
+
+	vm.start_ns = vm.sign_ns = vm.disk_ns = now__ns();
+	err = prepare(&vm, &args, im, payload, payload_bytes);
+	if (err) {
+		say__error("cannot start the cell in %s: %s", dir, strerror(-err));
+		status = STATUS_INFRA;
+		goto out;
+	}
+	loop(&vm);
+	was_killed = vm.pid > 0;
+	end_qemu(&vm);
+	if (vm.stop) {
+		status = -EINTR;
+		goto out;
+	}
+	while (read_tails(&vm))
+		;	/* what came last; QEMU is gone, so it ends */
+	guest__finish(&vm.guest);
+	judge(&vm, was_killed);
+	status = finish(&vm, root, &args);
+out:
+	qemu__free(&args);
+	vm__free(&vm);
+	return status;
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * hinttrace: loads and attaches the BPF programs, turns their records into
+ * lines, takes samples, and at the end writes histograms and losses.
+ *
+ * It runs in the guest that runs out of memory: everything it needs is
+ * allocated and locked before it says that it is ready.
+ */
+#define _GNU_SOURCE	/* ppoll() */
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/proc.h"
+#include "common/time.h"
+#include "trace/events.h"
+#include "trace/load.h"
+#include "trace/opts.h"
+#include "trace/out.h"
+#include "trace/proc.h"
+#include "trace/totals.h"
+
+#define EXIT_LOST	1
+#define EXIT_USAGE	2
+#define EXIT_INFRA	69
+
+/* Samples wait in their ring for so long at most, or until it is half full. */
+#define TAKE_NS		NSEC_PER_SEC
+
+struct tracer {
+	struct opts opts;
+	struct loaded loaded;
+	struct out out;
+	struct events events;
+	struct proc_sampler sampler;
+	struct totals totals;
+	struct ring_buffer *ring;
+	sigset_t waiting_mask;	/* of signals while we wait */
+};
+
+static volatile sig_atomic_t stopping;
+static bool verbose;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	stopping = 1;
+}
+
+/* They are let in only while we wait: one that comes before ends the wait at once. */
+static void catch_signals(sigset_t *waiting_mask)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigprocmask(SIG_BLOCK, &ends, waiting_mask);
+	sigdelset(waiting_mask, SIGINT);
+	sigdelset(waiting_mask, SIGTERM);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	/* A reader that has gone shows as EPIPE. */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	if (level != LIBBPF_WARN && !verbose)
+		return 0;
+	return vfprintf(stderr, fmt, ap);
+}
+
+static int check_strict(void)
+{
+	int nr = 0;
+
+	for (unsigned int i = 0; i < nr_trace_probes; i++) {
+		const struct probe *probe = &trace_probes[i];
+
+		if (!probe->fallback &&
+		    (probe->state == STATE_MISSING || probe->state == STATE_FAILED)) {
+			fprintf(stderr, "hinttrace: --strict: %s is %s (%s)\n", probe->name,
+				probe__state_name(probe), probe->why);
+			nr++;
+		}
+	}
+	return nr ? -ENOENT : 0;
+}
+
+static int make_ring(struct tracer *t)
+{
+	for (int o = 0; o < NR_OBJECTS; o++) {
+		int err, fd = t->loaded.object[o].events_fd;
+
+		if (fd < 0)
+			continue;
+		if (!t->ring) {
+			t->ring = ring_buffer__new(fd, events__handle, &t->events, NULL);
+			err = t->ring ? 0 : -errno;
+		} else {
+			err = ring_buffer__add(t->ring, fd, events__handle, &t->events);
+		}
+		if (err) {
+			fprintf(stderr, "hinttrace: cannot map the events of %s: %s\n",
+				trace_object_names[o], strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* Everything that allocates. */
+static int prepare(struct tracer *t)
+{
+	const struct opts *o = &t->opts;
+	int err;
+
+	err = probes__check();
+	if (err)
+		return err;
+	for (unsigned int i = 0; i < o->nr_pinned; i++) {
+		err = loaded__adopt(&t->loaded, o->pinned[i]);
+		if (err)
+			return err;
+	}
+	err = loaded__load(&t->loaded, o->objects);
+	if (err || o->mode == MODE_DRY_RUN)
+		return err;
+	err = make_ring(t);
+	if (!err)
+		err = proc_sampler__init(&t->sampler);
+	if (!err)
+		err = totals__init(&t->totals);
+	if (err)
+		return err;
+	/* The kernel's type information, needed for loading only, goes back before locking. */
+	malloc_trim(0);
+	return o->unprotected ? 0 : proc__protect("hinttrace");
+}
+
+static int attach(struct tracer *t)
+{
+	const struct opts *o = &t->opts;
+	int err = loaded__attach(&t->loaded, out__wants_json(&t->out) ? o->interval_ns : 0);
+
+	return !err && o->strict ? check_strict() : err;
+}
+
+static void log_probes(struct tracer *t)
+{
+	for (unsigned int i = 0; i < nr_trace_probes; i++) {
+		const struct probe *probe = &trace_probes[i];
+
+		if (probe->state != STATE_SPARE)
+			out__log(&t->out, "probe %s %s %s/%s%s%s", probe->name,
+				 probe__state_name(probe), probe->kind, probe->hook,
+				 probe->why ? ": " : "", probe->why ? probe->why : "");
+	}
+	if (t->out.human)
+		fprintf(stderr, "hinttrace: tracing; Ctrl-C ends\n");
+}
+
+static int say_ready(const char *path)
+{
+	FILE *f;
+
+	if (!path)
+		return 0;
+	f = fopen(path, "we");
+	if (f && fprintf(f, "%d\n", getpid()) > 0 && !fclose(f))
+		return 0;
+	fprintf(stderr, "hinttrace: cannot write %s: %s\n", path, strerror(errno));
+	return -EIO;
+}
+
+static void take_records(struct tracer *t)
+{
+	if (t->ring)
+		ring_buffer__consume(t->ring);
+	events__flush(&t->events);
+}
+
+/*
+ * Until something comes in, a signal, or wait_ns are over (~0: for ever). A
+ * record of the kernel's own samples does not wake us: all that is there is
+ * taken each time.
+ */
+static void wait_and_take(struct tracer *t, __u64 wait_ns)
+{
+	struct pollfd events = {
+		.fd = t->ring ? ring_buffer__epoll_fd(t->ring) : -1,
+		.events = POLLIN,
+	};
+	struct timespec ts = time__to_timespec(wait_ns);
+
+	ppoll(&events, 1, wait_ns == ~0ULL ? NULL : &ts, &t->waiting_mask);
+	take_records(t);
+}
+
+static void run(struct tracer *t)
+{
+	__u64 now = time__now_ns(), next = ~0ULL, step;
+	__u64 end = t->opts.duration_ns ? now + t->opts.duration_ns : ~0ULL;
+	bool by_proc = !loaded__samples(&t->loaded);
+
+	step = t->opts.interval_ns;
+	if (!by_proc && step < TAKE_NS)
+		step = TAKE_NS;
+	proc_sampler__put(&t->sampler, &t->loaded, &t->out);
+	if (out__wants_json(&t->out))
+		next = now + step;
+	while (!stopping && now < end) {
+		__u64 until = next < end ? next : end;
+
+		wait_and_take(t, until == ~0ULL ? until : until - now);
+		now = time__now_ns();
+		if (now < next)
+			continue;
+		if (by_proc)
+			proc_sampler__put(&t->sampler, &t->loaded, &t->out);
+		/* On the grid of the start; what was missed is left out. */
+		next += ((now - next) / step + 1) * step;
+	}
+}
+
+/*
+ * A last sample, then nothing new comes in: what is in the rings and the maps
+ * is complete. Of adopted programs, which stay attached, it is what was there.
+ */
+static int finish(struct tracer *t)
+{
+	__u64 nr_torn;
+	int err;
+
+	loaded__stop_samples(&t->loaded);
+	take_records(t);
+	proc_sampler__put(&t->sampler, &t->loaded, &t->out);
+	loaded__detach(&t->loaded);
+	take_records(t);
+	err = totals__put_hists(&t->totals, &t->loaded, &t->out);
+	if (totals__put_losses(&t->totals, &t->loaded, &t->events, &t->out))
+		err = -EIO;
+	nr_torn = t->sampler.nr_torn + t->events.nr_torn;
+	if (nr_torn)
+		out__log(&t->out, "%llu zone states changed faster than they could be read",
+			 nr_torn);
+	if (t->totals.nr_lost)
+		fprintf(stderr, "hinttrace: %llu events were lost\n", t->totals.nr_lost);
+	return err || t->out.nr_failed ? EXIT_LOST : 0;
+}
+
+static int trace(struct tracer *t)
+{
+	const struct opts *o = &t->opts;
+	int status = EXIT_INFRA;
+
+	t->events.out = &t->out;
+	if (out__open(&t->out, o->stream, o->json, !o->json && !o->stream))
+		return EXIT_INFRA;
+	if (prepare(t))
+		goto out;
+	if (o->mode == MODE_DRY_RUN) {
+		probes__print(stdout);
+		status = 0;
+		goto out;
+	}
+	if (attach(t))
+		goto out;
+	log_probes(t);
+	if (say_ready(o->ready))
+		goto out;
+	run(t);
+	status = finish(t);
+	if (o->ready)
+		unlink(o->ready);
+out:
+	ring_buffer__free(t->ring);
+	proc_sampler__free(&t->sampler);
+	totals__free(&t->totals);
+	loaded__free(&t->loaded);
+	out__close(&t->out);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static struct tracer t;
+	int ret = opts__parse(&t.opts, argc, argv);
+
+	if (ret)
+		return ret < 0 ? EXIT_USAGE : 0;
+	verbose = t.opts.verbose;
+	libbpf_set_print(print_libbpf);
+	setlinebuf(stdout);
+	loaded__init(&t.loaded);
+	t.sampler.zoneinfo_fd = -1;
+	t.sampler.vmstat_fd = -1;
+	if (t.opts.mode == MODE_LIST) {
+		probes__describe(stdout);
+		return 0;
+	}
+	if (t.opts.mode == MODE_LIST_PROBES) {
+		if (probes__check())
+			return EXIT_INFRA;
+		probes__print(stdout);
+		return 0;
+	}
+	catch_signals(&t.waiting_mask);
+	return trace(&t);
+}

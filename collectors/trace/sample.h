@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef TRACE_SAMPLE_H
+#define TRACE_SAMPLE_H
+
+#include "../bpf/hint_rec.h"
+#include "trace/out.h"
+
+/* The sample of the guest: zones, what hinting holds, exposure, and counters. */
+
+/* Their names in /proc/vmstat and in the line. */
+extern const char *const sample_count_names[NR_SAMPLE_COUNTS];
+
+/* Makes the line, which is kept. Bytes kept, or -errno, said. */
+long sample__put(struct out *out, const struct sample_rec *rec);
+
+/* The integrals of a zone at t_ns, which may be later than its last change. */
+__u64 zone_state__held_at(const struct zone_state *st, __u64 t_ns);
+__u64 zone_state__uncompensated_at(const struct zone_state *st, __u64 t_ns);
+
+#endif
