@@ -186,7 +186,7 @@ class LoadSample:
 
 @dataclass(frozen=True)
 class Hist:
-    """Log-linear histogram; analysis/hist.py has the arithmetic."""
+    """Log-linear histogram; analysis/record/hist.py has the arithmetic."""
 
     name: str
     unit: str

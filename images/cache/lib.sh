@@ -90,6 +90,13 @@ hash12() { # standard input to 12 hex digits
 	sha256sum | cut -c1-12
 }
 
+hash_files() { # FILE...: of what they hold, one after the other
+	for hf_file; do
+		[ -r "$hf_file" ] || die $EX_FAIL "not readable: $hf_file"
+	done
+	cat "$@" | hash12
+}
+
 # pin NAME: the value of NAME in images/cache/versions.
 pin() {
 	pin_value=$(sed -n "s/^$1=//p" "$top/images/cache/versions")

@@ -3,9 +3,9 @@
 #
 # Build the patched QEMU into build/qemu/:
 #   qemu-system-x86_64, share/ (firmware), version, id
-# `qemu.sh qtest` instead builds QEMU's own tests of the balloon device, in the
+# `build.sh qtest` instead builds QEMU's own tests of the balloon device, in the
 # same tree, into build/qemu-qtest/: images/qemu/qtest.sh runs them.
-# `qemu.sh hostile` builds, into build/qemu-hostile/, one whose balloon device
+# `build.sh hostile` builds, into build/qemu-hostile/, one whose balloon device
 # breaks every rule when asked to: tests/vm/hostile.sh shows it to guests.
 set -eu
 # shellcheck source=images/cache/lib.sh

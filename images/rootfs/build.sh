@@ -20,7 +20,8 @@ fi
 need mmdebstrap mkfs.erofs tar
 
 suite=trixie
-key=$(cd "$top/images" && cat rootfs.packages rootfs.exclude hint-init.sh rootfs.sh | hash12)
+cd "$top/images/rootfs"
+key=$(hash_files packages exclude hint-init.sh build.sh)
 product=$cache/rootfs-$key
 
 use_product() { # when it is there, made by us or by another clone
