@@ -65,7 +65,8 @@ def report(results: Path, out: Path, allow_loss: bool) -> int:
 
 def judge(path: Path) -> int:
     from analysis.judge import gfp
-    from analysis.judge.judge import arithmetic, judge_event
+    from analysis.judge.judge import judge_event
+    from analysis.judge.watermark import arithmetic
     from analysis.record.load import load_record
 
     for event in load_record(path).shortages:

@@ -116,25 +116,44 @@ class AllocFlags:
     non_block: bool = False
     highatomic: bool = False
     no_watermarks: bool = False
+    oom: bool = False
+    cma: bool = False
 
     @property
     def reserves(self) -> bool:
-        """ALLOC_RESERVES: the request may use free high-atomic blocks."""
-        return self.min_reserve or self.non_block or self.highatomic
+        """ALLOC_RESERVES: free high-atomic pages count for the request."""
+        return self.min_reserve or self.non_block or self.highatomic or self.oom
+
+    @property
+    def highatomic_block(self) -> bool:
+        """A high-atomic block satisfies the block test of a higher order."""
+        return self.highatomic or self.oom
 
 
-def alloc_flags(gfp: int, order: int) -> AllocFlags:
-    """gfp_to_alloc_flags() and the gfp part of __gfp_pfmemalloc_flags().
+def may_use_cma(gfp: int) -> bool:
+    """gfp_to_alloc_flags_cma(): only movable allocations are placed in CMA areas."""
+    return bool(gfp & MOVABLE)
 
-    A task's own rights (PF_MEMALLOC, a real-time class, an OOM victim) are not in the gfp and not seen.
+
+def alloc_flags(gfp: int, order: int, in_reclaim: bool = False, oom_victim: bool = False) -> AllocFlags:
+    """gfp_to_alloc_flags() and __gfp_pfmemalloc_flags(); a task's real-time class is not seen.
+
+    in_reclaim is PF_MEMALLOC, which lifts all watermarks; an OOM victim may go to half of min.  Both
+    replace the flags that come from the gfp, and __GFP_NOMEMALLOC forbids both.
     """
+    cma = may_use_cma(gfp)
+    if not gfp & NOMEMALLOC:
+        if in_reclaim or gfp & MEMALLOC:
+            return AllocFlags(no_watermarks=True, cma=cma)
+        if oom_victim:
+            return AllocFlags(oom=True, cma=cma)
     min_reserve = bool(gfp & HIGH)
     non_block = not gfp & DIRECT_RECLAIM and not gfp & NOMEMALLOC
     return AllocFlags(
         min_reserve=min_reserve,
         non_block=non_block,
         highatomic=non_block and min_reserve and order > 0,
-        no_watermarks=bool(gfp & MEMALLOC) and not gfp & NOMEMALLOC,
+        cma=cma,
     )
 
 

@@ -1,37 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Was the memory there?  The kernel's watermark test, with and without the chunks held by hinting.
+"""Was the memory there?  The verdict on one event.
 
 Pure functions.  A request is judged in every zone it may use, with the zone's free pages F and again with
 F plus the chunks hinting held uncompensated (H):
 
   attributable   no zone passes with F, at least one passes with F + H
   genuine        no zone passes with F + H either
-  undetermined   the sample does not settle it; the reason is given
+  undetermined   the record does not settle it; the reason is given
+
+What a record leaves open (the nodes of a bound request, free CMA pages, the rights of the task) is tried
+both ways: a verdict stands only when it is the same whatever the missing value was.  So a record that
+lacks what decides ends as undetermined, never as attributable.
 
 This is static: it says the memory was there at that instant, not that nobody else would have taken it.
-Whether the event is absent without hinting is a separate question, answered by pairing (pairs.py).
-
-Every test is three-valued: True, False, or None when the sample does not decide.
+Whether the event is absent without hinting is a separate question, answered by pairing (compare/pairs.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from analysis.judge import gfp as gfpbits
 from analysis.judge.gfp import AllocFlags
+from analysis.judge.watermark import MAX_BOOST, ZoneVerdict, judge_zone, zone_title
 from analysis.record.model import Shortage, ZoneState
 
 ATTRIBUTABLE = "attributable"
 GENUINE = "genuine"
 UNDETERMINED = "undetermined"
 
-# Classes of events that are not the system running short of memory.
+# Classes of events that are not the system running short of memory for the workload.
 SYSTEM = "system"
 MEMCG = "memcg"
 SYSRQ = "sysrq"
 INJECTED = "injected"
+OWN = "own"
 FALLBACK = "fallback"
 
 LEVELS = {
@@ -42,38 +48,18 @@ LEVELS = {
     "kswapd_wake": "F5",
 }
 
+BOUND = ("cpuset", "memory_policy", "thisnode")
 
-@dataclass(frozen=True)
-class Check:
-    """One watermark test in numbers: it passes when usable > need and there is a large enough block."""
+# Zones of a kill are sampled before the kernel prints its report, those of a stall when it begins.
+# Older ones belong to something else; the clocks of two CPUs may differ by the second.
+MAX_STATE_AGE_NS = 1_000_000_000
+MAX_CLOCK_SKEW_NS = 1_000_000
 
-    free: int
-    unusable: int
-    mark: int
-    reserve: int
-    block: bool | None
-    passes: bool | None
-
-    @property
-    def usable(self) -> int:
-        return self.free - self.unusable
-
-    @property
-    def need(self) -> int:
-        return self.mark + self.reserve
-
-    @property
-    def shortfall(self) -> int:
-        """Pages missing for the count to pass; 0 when it does."""
-        return max(self.need + 1 - self.usable, 0)
-
-
-@dataclass(frozen=True)
-class ZoneVerdict:
-    zone: ZoneState
-    without: Check
-    with_held: Check
-    band_pages: int
+OVER = "the shortage was over"
+BLOCKS = (
+    "the only large enough free blocks may be isolated, or in a reserve or CMA area that this request may"
+    " not use"
+)
 
 
 @dataclass(frozen=True)
@@ -95,150 +81,188 @@ class Judged:
     at_high: Verdict | None = None
 
 
-def both(a: bool | None, b: bool | None) -> bool | None:
-    """Three-valued and."""
-    if a is False or b is False:
-        return False
-    return None if a is None or b is None else True
-
-
-def either(values: Iterable[bool | None]) -> bool | None:
-    """Three-valued or."""
-    values = list(values)
-    if True in values:
-        return True
-    return None if None in values else False
-
-
-def lowered_mark(mark: int, flags: AllocFlags) -> int:
-    """The mark after the reserves a request may use, in the kernel's integer arithmetic."""
-    if flags.no_watermarks:
-        return 0
-    if flags.min_reserve:
-        mark -= mark // 2
-        if flags.non_block:
-            mark -= mark // 4
-    return mark
-
-
-def zone_mark(zone: ZoneState, name: str, order: int, flags: AllocFlags) -> int:
-    """wmark_pages(): the boost counts, except for order-0 __GFP_HIGH requests at the min mark."""
-    mark = {"min": zone.min_pages, "low": zone.low_pages, "high": zone.high_pages}[name]
-    if name == "min" and order == 0 and flags.min_reserve:
-        return mark
-    return mark + zone.boost_pages
-
-
-def held_by_order(zone: ZoneState) -> int:
-    return sum(n << order for order, n in zone.held_by_order)
-
-
-def uncompensated_band(zone: ZoneState) -> tuple[int, int]:
-    """Lower and upper bound of H in pages.
-
-    held_pages and held_by_order are updated one after the other; a sample taken between the two shows
-    sums that differ, and the difference is the width of the band.
-    """
-    torn = abs(held_by_order(zone) - zone.held_pages)
-    return max(zone.uncompensated_pages - torn, 0), zone.uncompensated_pages + torn
-
-
-def free_block(zone: ZoneState, order: int, flags: AllocFlags) -> bool | None:
-    """Is there a free block of at least this order that the request may use?
-
-    nr_free counts blocks of every migrate type.  When all blocks that are large enough would fit into the
-    free high-atomic reserve, a request without the right to it may find none: undecided.
-    """
-    pages = sum(n << o for o, n in enumerate(zone.nr_free_by_order) if o >= order)
-    if not pages:
-        return False
-    if not (flags.highatomic or flags.no_watermarks) and pages <= zone.highatomic_pages:
-        return None
-    return True
-
-
-def held_block(zone: ZoneState, order: int) -> bool | None:
-    """Is a chunk of at least this order among the uncompensated ones?"""
-    low, high = uncompensated_band(zone)
-    large = sum(n << o for o, n in zone.held_by_order if o >= order)
-    small = held_by_order(zone) - large
-    if not large or not high:
-        return False
-    # With part of the held chunks compensated it is not recorded which ones: only when the small
-    # ones cannot make up H is one of the large ones certainly among them.
-    return True if low > small else None
-
-
-def check(
-    zone: ZoneState, order: int, flags: AllocFlags, mark: int, extra: int, extra_block: bool | None
-) -> Check:
-    """__zone_watermark_ok() with `extra` pages more in the zone."""
-    unusable = (1 << order) - 1 + (0 if flags.reserves else zone.highatomic_pages)
-    free = zone.free_pages + extra
-    reserve = 0 if flags.no_watermarks else zone.reserve_pages
-    block = True if order == 0 else either((free_block(zone, order, flags), extra_block))
-    count = free - unusable > mark + reserve
-    return Check(free, unusable, mark, reserve, block, both(count, block))
-
-
-def judge_zone(zone: ZoneState, order: int, flags: AllocFlags, mark_name: str) -> ZoneVerdict:
-    mark = lowered_mark(zone_mark(zone, mark_name, order, flags), flags)
-    low, high = uncompensated_band(zone)
-    without = check(zone, order, flags, mark, 0, False)
-    block = held_block(zone, order)
-    least = check(zone, order, flags, mark, low, block)
-    most = check(zone, order, flags, mark, high, block)
-    passes = least.passes if least.passes == most.passes else None
-    with_held = Check(most.free, most.unusable, most.mark, most.reserve, most.block, passes)
-    return ZoneVerdict(zone, without, with_held, high - low)
-
-
 def _merge_could_help(v: ZoneVerdict) -> bool:
     """Enough pages with H and no block: held chunks might merge with free neighbours into one."""
     return v.with_held.block is False and v.with_held.shortfall == 0 and v.zone.uncompensated_pages > 0
 
 
-def zone_title(zone: ZoneState) -> str:
-    name = gfpbits.ZONE_NAMES[zone.zone] if zone.zone < len(gfpbits.ZONE_NAMES) else str(zone.zone)
-    return f"node {zone.node} zone {zone.zone} ({name})"
+def judge_zones(zones: Iterable[ZoneState], order: int, flags: AllocFlags, mark_name: str) -> Verdict:
+    """The verdict on a request of which all is known; `zones` are those it may use."""
+    judged = tuple(judge_zone(z, order, flags, mark_name) for z in zones)
 
-
-def judge_request(
-    gfp: int, order: int, highest_zoneidx: int, zones: Iterable[ZoneState], mark_name: str = "min"
-) -> Verdict:
-    """The verdict on one request; see the head of this file."""
-    eligible = [z for z in zones if z.zone <= highest_zoneidx]
-    # The last attempt under the OOM lock runs with ALLOC_WMARK_HIGH alone, the fast path with low alone.
-    flags = gfpbits.alloc_flags(gfp, order) if mark_name == "min" else AllocFlags()
-    judged = tuple(judge_zone(z, order, flags, mark_name) for z in eligible)
-
-    def verdict(kind: str, reason: str) -> Verdict:
+    def verdict(kind: str, reason: str = "") -> Verdict:
         return Verdict(kind, reason, mark_name, judged)
 
-    if not judged:
-        return verdict(UNDETERMINED, "the record has no state of a zone this request may use")
-    if gfp & gfpbits.THISNODE and len({z.node for z in eligible}) > 1:
-        return verdict(UNDETERMINED, "the request is bound to one node and the record does not say which")
     for v in judged:
         if v.without.passes is True:
             return verdict(
                 UNDETERMINED,
-                (
-                    f"when sampled, {zone_title(v.zone)} had {v.without.usable} usable pages, more than the"
-                    f" {v.without.need} needed: the shortage was over"
-                ),
+                f"when sampled, {zone_title(v.zone)} had {v.without.usable} usable pages, more than the"
+                f" {v.without.need} needed: {OVER}",
             )
     if any(v.without.passes is None for v in judged):
-        return verdict(UNDETERMINED, "the only large enough free blocks may be the high-atomic reserve")
+        return verdict(UNDETERMINED, BLOCKS)
     if any(v.with_held.passes is True for v in judged):
-        return verdict(ATTRIBUTABLE, "")
+        return verdict(ATTRIBUTABLE)
+    if any(v.with_held.passes is None and v.without.block is None for v in judged):
+        return verdict(UNDETERMINED, BLOCKS)
     if any(v.with_held.passes is None for v in judged):
         return verdict(UNDETERMINED, "free and held pages were not sampled closely enough to decide")
     if any(_merge_could_help(v) for v in judged):
         return verdict(
             UNDETERMINED, "only merging held chunks with free neighbours could have made the block"
         )
-    return verdict(GENUINE, "")
+    return verdict(GENUINE)
+
+
+@dataclass(frozen=True)
+class _Open:
+    """One thing the record may leave open: what it may have been, and the sentence when that decides."""
+
+    choices: tuple
+    why: str
+
+
+def _nodes_open(event: Shortage, nodes: frozenset[int], lifted: bool) -> _Open:
+    """The sets of nodes the request may have used.
+
+    Of a set nobody knows, each node on its own stands for all: when every single one is genuine (or every
+    one attributable), so is any union of them.
+    """
+    singles = tuple(frozenset((n,)) for n in sorted(nodes))
+    bound = event.constraint in BOUND or bool((event.gfp or 0) & gfpbits.THISNODE)
+    if event.allowed_nodes is not None:
+        allowed = frozenset(event.allowed_nodes)
+        # PF_MEMALLOC and OOM victims leave nodemask and cpuset behind on their second attempt.
+        if lifted and nodes - allowed and event.constraint != "thisnode":
+            return _Open((allowed, nodes | allowed), "a task with these rights may leave its nodes")
+        return _Open((allowed,), "")
+    if bound:
+        how = event.constraint if event.constraint in BOUND else "thisnode"
+        words = {"thisnode": "bound to one node", "cpuset": "bound by a cpuset"}.get(
+            how, "bound by a memory policy"
+        )
+        return _Open(singles, f"the request was {words} and the record does not say which nodes that left")
+    if event.constraint == "none":
+        return _Open((nodes,), "")
+    return _Open(singles, "the record does not say which nodes the request could use")
+
+
+def _rights_open(event: Shortage) -> tuple[_Open, _Open]:
+    """PF_MEMALLOC and the rights of an OOM victim, as far as the record and the kernel settle them."""
+    gfp = event.gfp or 0
+    never = _Open((False,), "")
+    if gfp & gfpbits.NOMEMALLOC or event.kind == "kswapd_wake":
+        return never, never
+    # In an interrupt a task's rights do not hold, and only there nothing may block.
+    task_context = bool(gfp & gfpbits.DIRECT_RECLAIM)
+
+    def rights(known: bool | None, why: str) -> _Open:
+        if known is False or (known is True and task_context):
+            return _Open((known,), "")
+        return _Open((False, True), why)
+
+    # A task in reclaim neither reclaims nor compacts again nor calls the OOM killer, and an OOM victim
+    # that calls it is let go, not recorded as the cause of another kill.
+    reclaim = never
+    if event.kind == "alloc_fail" or event.pf_memalloc:
+        reclaim = rights(
+            event.pf_memalloc,
+            "whether watermarks held for the task (PF_MEMALLOC, in reclaim) is not in the record"
+            if event.pf_memalloc is None
+            else "whether the task's PF_MEMALLOC held where the request was made is not in the record",
+        )
+    victim = never
+    if event.kind != "oom_kill" or event.oom_victim:
+        victim = rights(
+            event.oom_victim, "whether the task was an OOM victim with its reserves is not in the record"
+        )
+    return reclaim, victim
+
+
+def _cma_open(event: Shortage, zones: Sequence[ZoneState], mark: str) -> _Open:
+    """Whether CMA pages count (None: not in the record, nor is the request)."""
+    if mark == "high":
+        return _Open((False,), "")  # the last attempt runs without ALLOC_CMA
+    if event.gfp is None:
+        return _Open((False, True), "whether the request could use CMA pages is not in the record")
+    return _Open((gfpbits.may_use_cma(event.gfp),), "")
+
+
+def _filled(zone: ZoneState, cma_most: bool, boost_most: bool) -> ZoneState:
+    """A zone with what the record lacks at one end of its range."""
+    cma, boost = zone.cma_pages, zone.boost_pages
+    if cma is None:
+        cma = max(zone.free_pages, 0) if cma_most else 0
+    if boost is None:
+        boost = int(zone.high_pages * MAX_BOOST) if boost_most else 0
+    return dataclasses.replace(zone, cma_pages=cma, boost_pages=boost)
+
+
+def judge_request(event: Shortage, highest_zoneidx: int, mark: str = "min") -> Verdict:
+    """The verdict on the request of an event; see the head of this file."""
+    eligible = [z for z in event.zones if z.zone <= highest_zoneidx]
+    if not event.zones:
+        return Verdict(UNDETERMINED, "the record has no state of a zone this request may use", mark, ())
+    in_record = frozenset(z.node for z in event.zones)
+    if event.allowed_nodes is not None and not in_record.issuperset(event.allowed_nodes):
+        lacking = ", ".join(str(n) for n in event.allowed_nodes if n not in in_record)
+        return Verdict(UNDETERMINED, f"no zone of node {lacking}, which the request may use", mark, ())
+    if event.allowed_nodes is None and event.constraint in BOUND and len(in_record) == 1:
+        return Verdict(
+            UNDETERMINED, "the request was bound, and its nodes are not in the record", mark, ()
+        )
+    if not eligible and event.allowed_nodes is None:
+        return Verdict(UNDETERMINED, "the record has no state of a zone this request may use", mark, ())
+
+    reclaim, victim = _rights_open(event)
+    unmovable = not gfpbits.may_use_cma(event.gfp or 0) or mark == "high"
+    cma_unknown = unmovable and any(z.cma_pages is None for z in eligible)
+    boost_unknown = any(z.boost_pages is None for z in eligible)
+    dimensions = (
+        reclaim,
+        victim,
+        _nodes_open(event, in_record, bool(event.pf_memalloc or event.oom_victim)),
+        _cma_open(event, eligible, mark),
+        _Open((False, True) if cma_unknown else (False,), "free CMA pages are not in the record"),
+        _Open((False, True) if boost_unknown else (False,), "the watermark boost is not in the record"),
+    )
+
+    def one(world: tuple) -> Verdict:
+        in_reclaim, oom_victim, nodes, cma, cma_most, boost_most = world
+        # The last attempt under the OOM lock runs with ALLOC_WMARK_HIGH alone, the fast path with low.
+        flags = AllocFlags()
+        if mark == "min":
+            flags = gfpbits.alloc_flags(event.gfp or 0, event.order, in_reclaim, oom_victim)
+        flags = dataclasses.replace(flags, cma=cma)
+        zones = [_filled(z, cma_most, boost_most) for z in eligible if z.node in nodes]
+        return judge_zones(zones, event.order, flags, mark)
+
+    verdicts = {world: one(world) for world in itertools.product(*(d.choices for d in dimensions))}
+    first = next(iter(verdicts.values()))
+    if len({v.kind for v in verdicts.values()}) == 1:
+        return first
+    # A request that failed had no rights with which it would have passed.  That settles "genuine" only:
+    # before hinting is accused the rights must be in the record.
+    likely = {
+        v.kind
+        for (in_reclaim, oom_victim, *_), v in verdicts.items()
+        if not ((in_reclaim or oom_victim) and v.reason.endswith(OVER))
+    }
+    if likely == {GENUINE}:
+        return next(v for v in verdicts.values() if v.kind == GENUINE)
+    # Name what decides alone; when nothing does, everything that was open.
+    decides = [
+        d.why
+        for i, d in enumerate(dimensions)
+        if len(d.choices) > 1
+        and any(
+            verdicts[w].kind != verdicts[(*w[:i], choice, *w[i + 1 :])].kind
+            for w in verdicts
+            for choice in d.choices
+        )
+    ]
+    return Verdict(UNDETERMINED, "; ".join(decides), mark, first.zones)
 
 
 def classify(event: Shortage) -> str:
@@ -249,6 +273,8 @@ def classify(event: Shortage) -> str:
         return SYSRQ
     if event.injected:
         return INJECTED
+    if event.own:
+        return OWN
     if event.kind == "alloc_fail" and event.gfp is not None and gfpbits.is_fallback(event.gfp, event.order):
         return FALLBACK
     return SYSTEM
@@ -256,15 +282,18 @@ def classify(event: Shortage) -> str:
 
 def _obstacle(event: Shortage) -> str:
     """Why an event cannot be judged from its record; empty when it can."""
-    if event.gfp is None:
+    if event.gfp is None and event.kind != "kswapd_wake":
         return "the record does not have the request that failed"
     if event.zones_missing:
         return "more zones than the record can hold"
-    if event.constraint in ("cpuset", "memory_policy"):
-        return (
-            f"the request was bound by a {event.constraint.replace('_', ' ')}, its zones are not in the"
-            " record"
-        )
+    if event.memcg:
+        return "the limit of a cgroup was short, not memory"
+    if event.state_ns is not None:
+        age = event.t_ns - event.state_ns
+        if age < -MAX_CLOCK_SKEW_NS:
+            return f"the zones were sampled {-age / 1e6:.1f} ms after the event"
+        if age > MAX_STATE_AGE_NS + event.duration_ns:
+            return f"the zones were sampled {age / 1e9:.1f} s before the event"
     return ""
 
 
@@ -272,35 +301,18 @@ def judge_event(event: Shortage) -> Judged:
     """Class, level and verdict of one event of a record."""
     klass = classify(event)
     level = "F3" if klass == FALLBACK else LEVELS[event.kind]
-    if event.kind == "kswapd_wake":
-        zones = [z for z in event.zones if event.node in (None, z.node)]
-        top = event.highest_zoneidx if event.highest_zoneidx is not None else len(gfpbits.ZONE_NAMES) - 1
-        return Judged(event, level, klass, judge_request(0, event.order, top, zones, "low"))
+    mark = "low" if event.kind == "kswapd_wake" else "min"
     obstacle = _obstacle(event)
-    if obstacle or event.gfp is None:
-        return Judged(event, level, klass, Verdict(UNDETERMINED, obstacle, "min", ()))
+    if obstacle:
+        return Judged(event, level, klass, Verdict(UNDETERMINED, obstacle, mark, ()))
     highest = event.highest_zoneidx
+    if event.kind == "kswapd_wake":
+        # kswapd is woken for a node, whatever the request was bound to.
+        zones = tuple(z for z in event.zones if event.node in (None, z.node))
+        wake = dataclasses.replace(event, zones=zones, allowed_nodes=None, constraint="none")
+        top = len(gfpbits.ZONE_NAMES) - 1 if highest is None else highest
+        return Judged(event, level, klass, judge_request(wake, top, mark))
     if highest is None:
-        highest = gfpbits.highest_zone(event.gfp)
-    verdict = judge_request(event.gfp, event.order, highest, event.zones)
-    at_high = None
-    if event.kind == "oom_kill":
-        at_high = judge_request(event.gfp, event.order, highest, event.zones, "high")
-    return Judged(event, level, klass, verdict, at_high)
-
-
-def arithmetic(v: ZoneVerdict) -> str:
-    """The test of one zone written out, for the report and `judge`."""
-
-    def side(name: str, c: Check) -> str:
-        relation = ">" if c.usable > c.need else "<="
-        block = {True: "", False: ", no block large enough", None: ", block undecided"}[c.block]
-        result = {True: "passes", False: "fails", None: "undecided"}[c.passes]
-        return (
-            f"{name}: {c.free} - {c.unusable} = {c.usable} {relation} {c.mark} + {c.reserve}"
-            f" = {c.need}{block}: {result}"
-        )
-
-    held = v.with_held.free - v.without.free
-    band = f" (band of {v.band_pages} pages)" if v.band_pages else ""
-    return f"{zone_title(v.zone)}: {side('F', v.without)}; {side(f'F + {held} held', v.with_held)}{band}"
+        highest = gfpbits.highest_zone(event.gfp or 0)
+    at_high = judge_request(event, highest, "high") if event.kind == "oom_kill" else None
+    return Judged(event, level, klass, judge_request(event, highest, mark), at_high)

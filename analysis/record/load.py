@@ -31,6 +31,7 @@ from analysis.record.model import (
 
 SCHEMA = 1
 MAX_ZONES = 64 * 8
+MAX_NODES = 1024
 MAX_ORDER = 32
 MAX_BUCKETS = 1 << 16
 MAX_PAGES = 1 << 40
@@ -59,7 +60,7 @@ END_FIELDS = frozenset(
     }
 )
 HOST_FIELDS = ("release", "cpu", "nr_cpus", "qemu_version", "qemu_cmd", "revision", "governor", "microcode")
-CONSTRAINTS = frozenset({"none", "cpuset", "memory_policy", "memcg", "unknown"})
+CONSTRAINTS = frozenset({"none", "cpuset", "memory_policy", "memcg", "thisnode", "unknown"})
 SHORTAGES = frozenset({"oom_kill", "alloc_fail", "direct_reclaim", "compaction_stall", "kswapd_wake"})
 
 
@@ -170,7 +171,9 @@ def _zone_state(f: Fields) -> ZoneState:
         buffer_pages=f.integer("buffer_pages", -MAX_PAGES, MAX_PAGES, default=0),
         held_by_order=held,
         nr_free_by_order=tuple(nr_free),
-        boost_pages=pages("boost_pages", 0),
+        boost_pages=_optional(f, "boost_pages", MAX_PAGES),
+        cma_pages=_optional(f, "cma_pages", MAX_PAGES),
+        isolated_pageblocks=_optional(f, "isolated_pageblocks", MAX_PAGES),
     )
 
 
@@ -180,6 +183,22 @@ def _optional(f: Fields, name: str, high: int) -> int | None:
     return None if value < 0 else value
 
 
+def _known_flag(f: Fields, name: str) -> bool | None:
+    """A flag that older records lack."""
+    return f.flag(name) if f.has(name) else None
+
+
+def _nodes(f: Fields, name: str) -> tuple[int, ...] | None:
+    """A list of node numbers, None when the record has none."""
+    if not f.has(name):
+        return None
+    nodes = f.items(name, MAX_NODES)
+    for i, node in enumerate(nodes):
+        if isinstance(node, bool) or not isinstance(node, int) or not 0 <= node < MAX_NODES:
+            raise f.bad(f"{name}[{i}]", "expected a node number")
+    return tuple(sorted(set(nodes))) or None
+
+
 def _pages(f: Fields, name: str, default: int | None = None) -> int:
     """Pages from a counter that two CPUs change: a sample in between may be briefly below 0."""
     return max(f.integer(name, -MAX_PAGES, MAX_PAGES, default=default), 0)
@@ -187,7 +206,7 @@ def _pages(f: Fields, name: str, default: int | None = None) -> int:
 
 def _shortage(f: Fields, kind: str) -> Shortage:
     prefix = "culprit_" if f.has("culprit_comm") else ""
-    constraint = f.text("constraint", 16, default="none")
+    constraint = f.text("constraint", 16, default="unknown")
     if constraint not in CONSTRAINTS:
         raise f.bad("constraint", f"expected one of {', '.join(sorted(CONSTRAINTS))}")
     comm = f.text(prefix + "comm", 64, default="")
@@ -213,8 +232,13 @@ def _shortage(f: Fields, kind: str) -> Shortage:
         memcg=f.flag("memcg", False) or constraint == "memcg",
         sysrq=f.flag("sysrq", False),
         injected=f.flag("injected", False),
-        constraint=constraint,
         zones_missing=f.flag("zones_missing", False),
+        constraint=None if constraint == "unknown" else constraint,
+        allowed_nodes=_nodes(f, "allowed_nodes"),
+        pf_memalloc=_known_flag(f, "pf_memalloc"),
+        oom_victim=_known_flag(f, "oom_victim"),
+        own=_known_flag(f, "own"),
+        state_ns=_optional(f, "state_ns", MAX_U64),
     )
 
 

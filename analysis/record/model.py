@@ -99,7 +99,10 @@ class ZoneState:
     buffer_pages: int
     held_by_order: tuple[tuple[int, int], ...]
     nr_free_by_order: tuple[int, ...]
-    boost_pages: int = 0
+    # None: the record does not say.
+    boost_pages: int | None = 0
+    cma_pages: int | None = None  # of free_pages, those in CMA areas
+    isolated_pageblocks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,8 +128,14 @@ class Shortage:
     memcg: bool = False
     sysrq: bool = False
     injected: bool = False
-    constraint: str = "none"
     zones_missing: bool = False
+    # None: the record does not say.
+    constraint: str | None = None
+    allowed_nodes: tuple[int, ...] | None = None
+    pf_memalloc: bool | None = None  # the task was in reclaim: no watermark held for it
+    oom_victim: bool | None = None
+    own: bool | None = None  # asked for by the toolkit itself
+    state_ns: int | None = None  # when the zones were sampled
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from analysis.report import text
 from analysis.compare.analyse import Analysis
 from analysis.record.fields import clean_text
 from analysis.report.figures import FigureSvg, hold_and_ack, latency_ccdf, round_map, styles, trade
-from analysis.judge.judge import ATTRIBUTABLE, GENUINE, Judged, zone_title
+from analysis.judge.judge import ATTRIBUTABLE, GENUINE, Judged
+from analysis.judge.watermark import zone_title
 from analysis.record.model import MIB, PAGE_BYTES, Record
 from analysis.compare.stats import METRICS, NS, CellStats, Metric
 from analysis.report.style import css_variables

@@ -14,18 +14,19 @@ from analysis.judge.judge import (
     GENUINE,
     INJECTED,
     MEMCG,
+    OWN,
     SYSRQ,
     SYSTEM,
     UNDETERMINED,
     judge_event,
-    judge_request,
-    lowered_mark,
+    judge_zones,
 )
+from analysis.judge.watermark import lowered_mark
 from analysis.record.model import Shortage, ZoneState
 
 
 def zone(**changes) -> ZoneState:
-    """A zone with min 1000, low 1250, high 1500 and nothing special."""
+    """A zone with min 1000, low 1250, high 1500 and nothing special; single free pages fill up the lists."""
     base = ZoneState(
         node=0,
         zone=1,
@@ -39,9 +40,14 @@ def zone(**changes) -> ZoneState:
         uncompensated_pages=0,
         buffer_pages=0,
         held_by_order=(),
-        nr_free_by_order=(100, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+        nr_free_by_order=(0,) * 11,
+        cma_pages=0,
+        isolated_pageblocks=0,
     )
-    return dataclasses.replace(base, **changes)
+    z = dataclasses.replace(base, **changes)
+    listed = sum(n << o for o, n in enumerate(z.nr_free_by_order))
+    single = z.nr_free_by_order[0] + max(z.free_pages - listed, 0)
+    return dataclasses.replace(z, nr_free_by_order=(single, *z.nr_free_by_order[1:]))
 
 
 def held(pages: int, order: int = 9, **changes) -> ZoneState:
@@ -55,7 +61,8 @@ def held(pages: int, order: int = 9, **changes) -> ZoneState:
 
 
 def verdict(zones, gfp=g.GFP_KERNEL, order=0, highest=3, mark="min") -> str:
-    return judge_request(gfp, order, highest, zones, mark).kind
+    flags = g.alloc_flags(gfp, order) if mark == "min" else g.AllocFlags()
+    return judge_zones([z for z in zones if z.zone <= highest], order, flags, mark).kind
 
 
 @pytest.mark.parametrize(
@@ -171,7 +178,7 @@ def test_blocks_that_may_all_be_highatomic():
     z = dataclasses.replace(z, free_pages=900)
     assert verdict([z], order=3) == GENUINE  # the count fails, whatever the block
     one_more = held(0, free_pages=5000, nr_free_by_order=blocks(3, 5), highatomic_pages=32)
-    assert "shortage was over" in judge_request(g.GFP_KERNEL, 3, 3, [one_more]).reason
+    assert "shortage was over" in judge_zones([one_more], 3, g.alloc_flags(g.GFP_KERNEL, 3), "min").reason
 
 
 def test_partly_compensated_chunks():
@@ -202,8 +209,8 @@ def test_only_eligible_zones():
     assert verdict([normal]) == GENUINE
     assert verdict([dma, held(4096, zone=3)], highest=2) == ATTRIBUTABLE
     assert verdict([held(0, zone=0), held(4096, zone=3)], highest=2) == GENUINE
-    assert verdict([], highest=2) == UNDETERMINED
-    assert verdict([held(512, zone=3)], highest=2) == UNDETERMINED
+    assert judge_event(shortage(zones=())).verdict.kind == UNDETERMINED
+    assert judge_event(shortage(zones=(held(512, zone=3),), highest_zoneidx=2)).verdict.kind == UNDETERMINED
 
 
 def test_one_zone_with_memory_is_no_shortage():
@@ -211,9 +218,10 @@ def test_one_zone_with_memory_is_no_shortage():
 
 
 def test_thisnode_with_two_nodes():
-    zones = [held(512, node=0), held(0, node=1)]
-    assert verdict(zones, g.GFP_KERNEL | g.THISNODE) == UNDETERMINED
-    assert verdict(zones[:1], g.GFP_KERNEL | g.THISNODE) == ATTRIBUTABLE
+    zones = (held(512, node=0), held(0, node=1))
+    event = shortage(gfp=g.GFP_KERNEL | g.THISNODE, zones=zones)
+    assert judge_event(event).verdict.kind == UNDETERMINED
+    assert judge_event(dataclasses.replace(event, zones=zones[:1])).verdict.kind == ATTRIBUTABLE
 
 
 def shortage(kind="oom_kill", **changes) -> Shortage:
@@ -228,6 +236,9 @@ def shortage(kind="oom_kill", **changes) -> Shortage:
         zones=(held(512),),
         held_pages=512,
         uncompensated_pages=512,
+        constraint="none",
+        pf_memalloc=False,
+        oom_victim=False,
     )
     return dataclasses.replace(base, **changes)
 
@@ -239,6 +250,9 @@ def shortage(kind="oom_kill", **changes) -> Shortage:
         (shortage(memcg=True), MEMCG, "F1"),
         (shortage(sysrq=True), SYSRQ, "F1"),
         (shortage(injected=True), INJECTED, "F1"),
+        (shortage(own=True), OWN, "F1"),
+        (shortage("alloc_fail", gfp=g.GFP_NOWAIT, own=True), OWN, "F2"),
+        (shortage("alloc_fail", memcg=True), MEMCG, "F2"),
         (shortage("alloc_fail", gfp=g.GFP_ATOMIC), SYSTEM, "F2"),
         (shortage("alloc_fail", gfp=g.GFP_NOWAIT), FALLBACK, "F3"),
         (shortage("alloc_fail", gfp=g.GFP_TRANSHUGE, order=9), FALLBACK, "F3"),
@@ -309,3 +323,105 @@ def test_gfp_names(gfp, want):
 )
 def test_highest_zone(gfp, want):
     assert g.highest_zone(gfp) == want
+
+
+def test_cma_pages_serve_movable_requests_only():
+    z = held(512, free_pages=1400, cma_pages=1000)
+    assert judge_event(shortage(zones=(z,))).verdict.kind == UNDETERMINED  # 1400 > 1000: movable
+    assert judge_event(shortage(gfp=g.GFP_KERNEL, zones=(z,))).verdict.kind == GENUINE  # 912 with H
+    one = held(1024, free_pages=1400, cma_pages=1000)
+    assert judge_event(shortage(gfp=g.GFP_KERNEL, zones=(one,))).verdict.kind == ATTRIBUTABLE  # 1424
+
+
+def test_blocks_of_cma_do_not_serve_an_unmovable_request():
+    z = held(0, free_pages=5000, nr_free_by_order=blocks(3, 4), cma_pages=32)
+    assert verdict([z], order=3) == UNDETERMINED
+    assert "shortage was over" in judge_zones([z], 3, g.AllocFlags(cma=True), "min").reason
+
+
+def test_unknown_boost_can_only_undo():
+    z = held(512, free_pages=900, boost_pages=None)
+    judged = judge_event(shortage(zones=(z,))).verdict
+    assert (judged.kind, judged.reason) == (UNDETERMINED, "the watermark boost is not in the record")
+    assert judge_event(shortage(zones=(held(0, free_pages=900, boost_pages=None),))).verdict.kind == GENUINE
+
+
+@pytest.mark.parametrize(
+    ("free", "pf_memalloc", "oom_victim", "want"),
+    [
+        (0, True, False, ATTRIBUTABLE),  # no watermark: any page would have done
+        (1, True, False, UNDETERMINED),
+        (0, False, False, GENUINE),
+        (400, False, True, ATTRIBUTABLE),  # half of min
+        (501, False, True, UNDETERMINED),
+        (0, None, False, UNDETERMINED),
+        (400, False, None, UNDETERMINED),  # attributable only if it was a victim
+        (600, False, None, UNDETERMINED),
+        (-600, None, None, GENUINE),
+    ],
+)
+def test_rights_of_the_task(free, pf_memalloc, oom_victim, want):
+    """Of a failed allocation; a kill never has them."""
+    event = shortage(
+        "alloc_fail",
+        gfp=g.GFP_KERNEL,
+        zones=(held(512, free_pages=free),),
+        pf_memalloc=pf_memalloc,
+        oom_victim=oom_victim,
+    )
+    assert judge_event(event).verdict.kind == want
+
+
+def test_rights_of_a_task_may_not_hold_in_an_interrupt():
+    event = shortage("alloc_fail", gfp=g.GFP_ATOMIC, zones=(held(256, 8, free_pages=0),), pf_memalloc=True)
+    assert judge_event(event).verdict.kind == UNDETERMINED  # 256 > 0, but not > 375
+
+
+def test_nodes_of_a_request():
+    near, far = held(512, node=0), zone(node=1)
+    zones = (near, far)
+    for allowed, want in (((0,), ATTRIBUTABLE), ((1,), GENUINE), ((0, 1), ATTRIBUTABLE), (None, UNDETERMINED)):
+        event = shortage(zones=zones, constraint="memory_policy", allowed_nodes=allowed)
+        assert judge_event(event).verdict.kind == want, allowed
+    unknown = shortage(zones=zones, constraint=None)
+    assert judge_event(unknown).verdict.kind == UNDETERMINED
+    # the same whatever the nodes were
+    assert judge_event(shortage(zones=(near, held(512, node=1)), constraint=None)).verdict.kind == ATTRIBUTABLE
+    assert judge_event(shortage(zones=(zone(), far), constraint=None)).verdict.kind == GENUINE
+
+
+def test_a_task_in_reclaim_may_leave_its_nodes():
+    near, far = zone(node=0, free_pages=0), held(512, node=1, free_pages=0)
+    event = shortage(
+        "alloc_fail", gfp=g.GFP_KERNEL, zones=(near, far), pf_memalloc=True, allowed_nodes=(0,), constraint="cpuset"
+    )
+    assert judge_event(event).verdict.kind == UNDETERMINED
+    assert judge_event(dataclasses.replace(event, constraint="thisnode")).verdict.kind == GENUINE
+
+
+def test_held_chunks_may_be_in_isolated_pageblocks():
+    """Back on a list of an isolated pageblock a chunk serves nobody."""
+    sure = held(512, free_pages=900, isolated_pageblocks=0)
+    assert verdict([sure]) == ATTRIBUTABLE
+    assert verdict([dataclasses.replace(sure, isolated_pageblocks=1)]) == UNDETERMINED
+    # that pageblock is free throughout, so the chunk is not in it
+    listed = (900, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0)
+    assert verdict([dataclasses.replace(sure, isolated_pageblocks=1, nr_free_by_order=listed)]) == ATTRIBUTABLE
+    unknown = dataclasses.replace(sure, isolated_pageblocks=None)
+    assert verdict([unknown]) == ATTRIBUTABLE
+    assert verdict([dataclasses.replace(unknown, nr_free_by_order=listed)]) == UNDETERMINED
+
+
+def test_a_chunk_taken_while_the_zone_was_read_is_not_counted_twice():
+    """Still in F, already in H: the free lists, read later, are short of it."""
+    listed = (388, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    z = dataclasses.replace(held(512, free_pages=900), nr_free_by_order=listed)
+    assert verdict([z]) == UNDETERMINED
+    assert verdict([dataclasses.replace(z, nr_free_by_order=(389, *listed[1:]))]) == ATTRIBUTABLE
+
+
+def test_torn_counters_of_the_same_chunks():
+    """More uncompensated than held: one of the two was read before a change."""
+    z = zone(free_pages=900, held_pages=512, uncompensated_pages=1024, held_by_order=((9, 1),))
+    assert verdict([z]) == ATTRIBUTABLE
+    assert verdict([dataclasses.replace(z, free_pages=400)]) == UNDETERMINED
