@@ -15,6 +15,9 @@ from analysis.record.model import Hist
 
 # A quantile q needs some requests beyond it: 10 / (1 - q).
 TAIL_REQUESTS = 10
+# A lost request stands in the histograms and samples of the load with this latency, above any real one.
+LOST_NS = 1 << 40
+LOST_US = LOST_NS // 1000
 
 
 def index(value: int, sub_bits: int) -> int:

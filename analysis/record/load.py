@@ -322,6 +322,7 @@ def _hist(f: Fields) -> Hist:
         sum=f.integer("sum", 0, 2**96),
         max=f.integer("max"),
         counts=f.pairs("counts", MAX_BUCKETS),
+        lost=f.integer("lost") if f.has("lost") else None,
     )
     total = sum(c for _, c in hist.counts)
     if total != hist.n:
@@ -408,7 +409,7 @@ class _Builder:
             self.exits.append(_exit(f))
         elif kind == "exchange_violation":
             self.nr_violations += 1
-        elif kind == "load_lag":
+        elif kind in ("load_lag", "load_lag_max"):
             self.max_lag_ns = max(self.max_lag_ns, f.integer("lag_ns"))
         else:
             raise f.bad("kind", f"unknown event {kind!r}")

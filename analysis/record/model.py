@@ -204,6 +204,7 @@ class Hist:
     sum: int
     max: int
     counts: tuple[tuple[int, int], ...]
+    lost: int | None = None  # requests recorded as hist.LOST_NS; None: not said
 
 
 @dataclass(frozen=True)

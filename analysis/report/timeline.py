@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.report.figures import WIDTH, Arms, FigureSvg, stack, styles
 from analysis.judge.judge import ATTRIBUTABLE, GENUINE
+from analysis.record import hist
 from analysis.record.model import MIB, PAGE_BYTES
 from analysis.compare.stats import NS, CellStats
 from analysis.report.style import ALARM, GRID, MUTED, PAPER, RC, TEXT, ArmStyle, to_svg
@@ -88,7 +90,9 @@ def _latency_panel(ax: Axes, cell: CellStats, style: ArmStyle) -> None:
     answered = [s for s in cell.record.load_samples if s.n]
     t = _axis_time(cell, [s.t_ns for s in answered])
     ax.plot(t, [s.max_us / 1000 for s in answered], color=style.colour, linewidth=0.5, alpha=0.55)
-    ax.plot(t, [s.p99_us / 1000 for s in answered], color=style.colour, linewidth=1.1)
+    # A quantile that falls on a lost request has no height: the cross below stands for it.
+    p99 = [s.p99_us / 1000 if s.p99_us < hist.LOST_US else math.nan for s in answered]
+    ax.plot(t, p99, color=style.colour, linewidth=1.1)
     lost = _axis_time(cell, [s.t_ns for s in cell.record.load_samples if s.errors])
     if len(lost):
         ax.plot(
@@ -165,7 +169,7 @@ def time_strip(arms: Arms) -> FigureSvg | None:
                 for s in c.record.load_samples
                 if s.n
                 for v in (s.p99_us, s.max_us)
-                if v
+                if 0 < v < hist.LOST_US
             ]
             latency[0].set_ylim(*_decades(spread))
         axes[-1, 0].set_xlabel("guest time since the measured phase began, s")

@@ -207,14 +207,28 @@ static bool get_realtime(void)
 	return false;
 }
 
-static void print_quantiles(const char *name, const struct hist *h)
+static void print_quantiles(const char *name, const struct tally_hist *h)
 {
-	printf("mcload: %s us: p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  p99.99 %.1f  max %.1f\n",
-	       name, (double)hist__quantile(h, 0.5) / 1e3,
-	       (double)hist__quantile(h, 0.9) / 1e3,
-	       (double)hist__quantile(h, 0.99) / 1e3,
-	       (double)hist__quantile(h, 0.999) / 1e3,
-	       (double)hist__quantile(h, 0.9999) / 1e3, (double)h->max / 1e3);
+	static const struct {
+		const char *name;
+		double q;
+	} wanted[] = {
+		{ "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p99.9", 0.999 },
+		{ "p99.99", 0.9999 }, { "max", 1 },
+	};
+	uint64_t ns;
+	size_t i;
+
+	printf("mcload: %s us:", name);
+	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		ns = hist__quantile(&h->hist, wanted[i].q);
+		if (ns < TALLY_LOST_NS)
+			printf("  %s %.1f", wanted[i].name, (double)ns / 1e3);
+		else
+			printf("  %s lost", wanted[i].name);
+	}
+	printf("; %llu of %llu lost\n", (unsigned long long)h->nr_lost,
+	       (unsigned long long)h->hist.n);
 }
 
 static void print_summary(const struct load *l)
@@ -235,7 +249,8 @@ static void print_summary(const struct load *l)
 		printf(" %llu %s%s", (unsigned long long)t->nr_errors[e],
 		       tally_error_names[e], e + 1 < NR_ERRORS ? "," : "\n");
 	print_quantiles("latency from intended start,", &t->latency);
-	print_quantiles("service from actual send,", &t->service);
+	print_quantiles("from the send,", &t->service);
+	print_quantiles("from the head of its connection,", &t->head);
 	printf("mcload: largest lag %.1f us; %llu times above %.1f ms: %llu held up by the guest, %llu the generator's own\n",
 	       (double)l->lag.total_max_ns / 1e3,
 	       (unsigned long long)(l->lag.nr_guest + l->lag.nr_own),

@@ -163,6 +163,7 @@ int conn__request(struct conn *c, enum request_kind kind, uint64_t intended_ns,
 
 	r = &c->waiting[(c->head + c->nr) % CONN_NR_WAITING];
 	r->intended_ns = intended_ns;
+	r->sent_ns = 0;
 	r->end_off = c->queued_off;
 	r->id = id;
 	r->kind = kind;
@@ -193,6 +194,8 @@ static void take_replies(struct conn *c, uint64_t now_ns)
 		c->head = (c->head + 1) % CONN_NR_WAITING;
 		c->nr--;
 		c->nr_sent--;
+		r.head_ns = r.sent_ns > c->answered_ns ? r.sent_ns : c->answered_ns;
+		c->answered_ns = now_ns;
 		c->env->answered(c, &r, &reply, now_ns);
 	}
 	memmove(c->rbuf, c->rbuf + start, c->r_end - start);

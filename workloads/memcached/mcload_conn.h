@@ -27,7 +27,8 @@ enum request_kind { REQUEST_GET, REQUEST_SET, REQUEST_FILL };
 
 struct request {
 	uint64_t intended_ns;
-	uint64_t sent_ns;	/* its last byte went to the kernel */
+	uint64_t sent_ns;	/* its last byte went to the kernel; 0: not yet */
+	uint64_t head_ns;	/* sent, and nothing before it on the connection */
 	uint64_t end_off;	/* of its last byte in the connection's stream */
 	uint32_t id;
 	enum request_kind kind;
@@ -66,6 +67,7 @@ struct conn {
 	char *wbuf, *rbuf;
 	uint32_t w_start, w_end, r_end;
 	uint64_t queued_off, sent_off;	/* bytes since the connection began */
+	uint64_t answered_ns;		/* when the last answer was read */
 	uint64_t nr_connects;
 	uint64_t nr_bad_replies;	/* not the protocol */
 };

@@ -12,12 +12,6 @@ void lag__init(struct lag *l, uint64_t limit_ns, bool late_is_stall,
 	l->busy_start_ns = now_ns;
 }
 
-static void add_stall(struct lag *l, uint64_t ns)
-{
-	l->stall_ns += ns;
-	l->total_stall_ns += ns;
-}
-
 void lag__wake(struct lag *l, uint64_t deadline_ns, uint64_t now_ns)
 {
 	l->busy_start_ns = now_ns;
@@ -28,16 +22,17 @@ void lag__wake(struct lag *l, uint64_t deadline_ns, uint64_t now_ns)
 	/* It should have been running since then. */
 	l->busy_start_ns = deadline_ns;
 	if (l->late_is_stall)
-		add_stall(l, now_ns - deadline_ns);
+		l->stall_ns += now_ns - deadline_ns;
 }
 
 void lag__syscall(struct lag *l, uint64_t duration_ns)
 {
 	if (duration_ns > LAG_SYSCALL_NS)
-		add_stall(l, duration_ns);
+		l->stall_ns += duration_ns;
 }
 
-void lag__issue(struct lag *l, uint64_t intended_ns, uint64_t now_ns)
+void lag__issue(struct lag *l, uint64_t intended_ns, uint64_t now_ns,
+		bool measured)
 {
 	uint64_t lag_ns = now_ns > intended_ns ? now_ns - intended_ns : 0;
 
@@ -45,6 +40,11 @@ void lag__issue(struct lag *l, uint64_t intended_ns, uint64_t now_ns)
 		l->max_ns = lag_ns;
 	if (lag_ns > l->total_max_ns)
 		l->total_max_ns = lag_ns;
+	if (!measured)
+		return;
+	l->nr_measured++;
+	if (lag_ns > l->measured_max_ns)
+		l->measured_max_ns = lag_ns;
 }
 
 bool lag__sleep(struct lag *l, uint64_t now_ns, struct lag_event *event)

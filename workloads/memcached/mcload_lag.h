@@ -32,7 +32,10 @@ struct lag {
 	uint64_t nr_guest;	/* periods above the limit, by cause */
 	uint64_t nr_own;
 	uint64_t total_max_ns;
-	uint64_t total_stall_ns;
+
+	/* Of the measured part, so that no lag is told from none looked at. */
+	uint64_t measured_max_ns;
+	uint64_t nr_measured;
 };
 
 struct lag_event {
@@ -50,8 +53,9 @@ void lag__wake(struct lag *l, uint64_t deadline_ns, uint64_t now_ns);
 /* A system call that should not block took so long. */
 void lag__syscall(struct lag *l, uint64_t duration_ns);
 
-/* A request intended for intended_ns is sent now. */
-void lag__issue(struct lag *l, uint64_t intended_ns, uint64_t now_ns);
+/* A request intended for intended_ns is sent now; whether it is measured. */
+void lag__issue(struct lag *l, uint64_t intended_ns, uint64_t now_ns,
+		bool measured);
 
 /* Nothing is due: ends the busy period.  True if it was above the limit. */
 bool lag__sleep(struct lag *l, uint64_t now_ns, struct lag_event *event);

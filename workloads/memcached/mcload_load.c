@@ -24,10 +24,10 @@ static void on_answered(struct conn *c, const struct request *r,
 	if (r->kind == REQUEST_FILL)
 		return;
 	if (reply->kind == REPLY_REFUSED) {
-		tally__failed(t, r->intended_ns, ERROR_REFUSED);
+		tally__lost(t, r->intended_ns, true, ERROR_REFUSED);
 		return;
 	}
-	tally__answered(t, r->intended_ns, r->sent_ns, now_ns);
+	tally__answered(t, r, now_ns);
 	if (r->kind == REQUEST_SET) {
 		t->nr_sets += measured;
 		return;
@@ -51,7 +51,7 @@ static void on_lost(struct conn *c, const struct request *r)
 	struct load *l = c->env->ctx;
 
 	if (r->kind != REQUEST_FILL)
-		tally__failed(&l->tally, r->intended_ns, ERROR_RESET);
+		tally__lost(&l->tally, r->intended_ns, r->sent_ns, ERROR_RESET);
 }
 
 int load__init(struct load *l, const struct load_opts *opts, struct out *out)
@@ -86,14 +86,14 @@ static void issue(struct load *l, const struct plan_req *req,
 	struct item item;
 	int err;
 
-	lag__issue(&l->lag, intended_ns, now_ns);
+	lag__issue(&l->lag, intended_ns, now_ns, intended_ns >= l->tally.measure_ns);
 	tally__intended(&l->tally, intended_ns, l->out);
 	keys__item(&l->opts.keys, req->id, &item);
 	err = conn__request(c, req->is_set ? REQUEST_SET : REQUEST_GET,
 			    intended_ns, req->id, &item);
 	if (err)
-		tally__failed(&l->tally, intended_ns,
-			      err == -ENOBUFS ? ERROR_OVERRUN : ERROR_AWAY);
+		tally__lost(&l->tally, intended_ns, false,
+			    err == -ENOBUFS ? ERROR_OVERRUN : ERROR_AWAY);
 	conn__settle(c);
 }
 
@@ -187,8 +187,8 @@ static void give_up_waiting(struct load *l)
 		for (; c->nr; c->nr--) {
 			r = &c->waiting[c->head];
 			if (r->kind != REQUEST_FILL)
-				tally__failed(&l->tally, r->intended_ns,
-					      ERROR_UNANSWERED);
+				tally__lost(&l->tally, r->intended_ns, r->sent_ns,
+					    ERROR_UNANSWERED);
 			c->head = (c->head + 1) % CONN_NR_WAITING;
 		}
 		c->nr_sent = 0;
@@ -265,5 +265,6 @@ int load__run(struct load *l)
 		tally__put_phase(l->out, end_ns, l->opts.phase, "end");
 	give_up_waiting(l);
 	tally__tick(&l->tally, now_ns, true, l->out);
+	tally__put_lag_max(l->out, now_ns, &l->lag);
 	return 0;
 }

@@ -21,12 +21,14 @@ int tally__init(struct tally *s)
 	int i, err;
 
 	memset(s, 0, sizeof(*s));
-	err = hist__init(&s->latency, RUN_SUB_BITS, TALLY_LATENCY_MAX_NS);
+	err = hist__init(&s->latency.hist, RUN_SUB_BITS, TALLY_LOST_NS);
 	if (!err)
-		err = hist__init(&s->service, RUN_SUB_BITS, TALLY_LATENCY_MAX_NS);
+		err = hist__init(&s->service.hist, RUN_SUB_BITS, TALLY_LOST_NS);
+	if (!err)
+		err = hist__init(&s->head.hist, RUN_SUB_BITS, TALLY_LOST_NS);
 	for (i = 0; i < TALLY_NR_INTERVALS && !err; i++)
 		err = hist__init(&s->intervals[i].latency, INTERVAL_SUB_BITS,
-				 TALLY_LATENCY_MAX_NS);
+				 TALLY_LOST_NS);
 	return err;	/* the process ends: nothing to undo */
 }
 
@@ -52,21 +54,26 @@ static struct interval *find_interval(struct tally *s, uint64_t intended_ns)
 static void put_oldest(struct tally *s, struct out *out)
 {
 	struct interval *v = &s->intervals[s->oldest % TALLY_NR_INTERVALS];
+	uint64_t nr_answered = v->n - v->errors - v->pending, i;
 	char buf[OUT_LINE_MAX];
 	struct jw w;
+
+	/* Not answered in 16 s, or at the end: for this line as good as lost. */
+	for (i = 0; i < v->pending; i++)
+		hist__record(&v->latency, TALLY_LOST_NS);
 
 	jw__init(&w, buf, sizeof(buf));
 	jw__obj_begin(&w, NULL);
 	jw__str(&w, "type", "sample");
 	jw__str(&w, "src", "load");
 	jw__u64(&w, "t_ns", s->start_ns + (s->oldest + 1) * TALLY_INTERVAL_NS);
-	jw__u64(&w, "n", v->latency.n);
+	jw__u64(&w, "n", nr_answered);
 	jw__u64(&w, "errors", v->errors);
 	jw__u64(&w, "pending", v->pending);
 	if (v->latency.n) {
 		jw__u64(&w, "p50_us", hist__quantile(&v->latency, 0.5) / NSEC_PER_USEC);
 		jw__u64(&w, "p99_us", hist__quantile(&v->latency, 0.99) / NSEC_PER_USEC);
-		jw__u64(&w, "max_us", v->latency.max / NSEC_PER_USEC);
+		jw__u64(&w, "max_us", v->max_ns / NSEC_PER_USEC);
 	}
 	jw__obj_end(&w);
 	out__line(out, &w);
@@ -74,6 +81,7 @@ static void put_oldest(struct tally *s, struct out *out)
 	v->n = 0;
 	v->errors = 0;
 	v->pending = 0;
+	v->max_ns = 0;
 	hist__reset(&v->latency);
 	s->oldest++;
 }
@@ -92,31 +100,48 @@ void tally__intended(struct tally *s, uint64_t intended_ns, struct out *out)
 		s->nr_requests++;
 }
 
-void tally__answered(struct tally *s, uint64_t intended_ns, uint64_t sent_ns,
-		    uint64_t now_ns)
+void tally__answered(struct tally *s, const struct request *r, uint64_t now_ns)
 {
-	struct interval *v = find_interval(s, intended_ns);
+	struct interval *v = find_interval(s, r->intended_ns);
+	uint64_t latency_ns = now_ns - r->intended_ns;
 
 	if (v) {
 		v->pending--;
-		hist__record(&v->latency, now_ns - intended_ns);
+		hist__record(&v->latency, latency_ns);
+		if (latency_ns > v->max_ns)
+			v->max_ns = latency_ns;
 	}
-	if (intended_ns >= s->measure_ns) {
-		hist__record(&s->latency, now_ns - intended_ns);
-		hist__record(&s->service, now_ns - sent_ns);
+	if (r->intended_ns >= s->measure_ns) {
+		hist__record(&s->latency.hist, latency_ns);
+		hist__record(&s->service.hist, now_ns - r->sent_ns);
+		hist__record(&s->head.hist, now_ns - r->head_ns);
 	}
 }
 
-void tally__failed(struct tally *s, uint64_t intended_ns, enum tally_error why)
+static void record_lost(struct tally_hist *h)
+{
+	hist__record(&h->hist, TALLY_LOST_NS);
+	h->nr_lost++;
+}
+
+void tally__lost(struct tally *s, uint64_t intended_ns, bool sent,
+		 enum tally_error why)
 {
 	struct interval *v = find_interval(s, intended_ns);
 
 	if (v) {
 		v->pending--;
 		v->errors++;
+		hist__record(&v->latency, TALLY_LOST_NS);
 	}
-	if (intended_ns >= s->measure_ns)
-		s->nr_errors[why]++;
+	if (intended_ns < s->measure_ns)
+		return;
+	s->nr_errors[why]++;
+	record_lost(&s->latency);
+	if (sent) {
+		record_lost(&s->service);
+		record_lost(&s->head);
+	}
 }
 
 void tally__tick(struct tally *s, uint64_t until_ns, bool all, struct out *out)
@@ -153,6 +178,22 @@ void tally__put_lag(struct out *out, uint64_t now_ns, const struct lag_event *e)
 	out__line(out, &w);
 }
 
+void tally__put_lag_max(struct out *out, uint64_t now_ns, const struct lag *l)
+{
+	char buf[OUT_LINE_MAX];
+	struct jw w;
+
+	jw__init(&w, buf, sizeof(buf));
+	jw__obj_begin(&w, NULL);
+	jw__str(&w, "type", "event");
+	jw__str(&w, "kind", "load_lag_max");
+	jw__u64(&w, "t_ns", now_ns);
+	jw__u64(&w, "lag_ns", l->measured_max_ns);
+	jw__u64(&w, "nr", l->nr_measured);
+	jw__obj_end(&w);
+	out__line(out, &w);
+}
+
 void tally__put_phase(struct out *out, uint64_t now_ns, const char *name,
 		     const char *edge)
 {
@@ -169,7 +210,7 @@ void tally__put_phase(struct out *out, uint64_t now_ns, const char *name,
 	out__line(out, &w);
 }
 
-static int write_hist(const struct hist *h, const char *name, int fd)
+static int write_hist(const struct tally_hist *h, const char *name, int fd)
 {
 	/*
 	 * The largest index has 4 digits: with 6 for a count and 5 around
@@ -184,7 +225,8 @@ static int write_hist(const struct hist *h, const char *name, int fd)
 	jw__u64(&w, "t_ns", time__now_ns());
 	jw__str(&w, "name", name);
 	jw__str(&w, "unit", "ns");
-	hist__write(h, &w);
+	jw__u64(&w, "lost", h->nr_lost);
+	hist__write(&h->hist, &w);
 	jw__obj_end(&w);
 	return jw__line(&w, fd);
 }
@@ -196,5 +238,7 @@ int tally__write_hists(const struct tally *s, int fd)
 	err = write_hist(&s->latency, "request_latency", fd);
 	if (!err)
 		err = write_hist(&s->service, "request_service", fd);
+	if (!err)
+		err = write_hist(&s->head, "request_head", fd);
 	return err;
 }

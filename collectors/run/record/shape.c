@@ -109,6 +109,10 @@ static const struct field exit_fields[] = {
 
 static const struct field lag_fields[] = { { "lag_ns", UINT, true }, { 0 } };
 
+static const struct field lag_max_fields[] = {
+	{ "lag_ns", UINT, true }, { "nr", UINT, true }, { 0 },
+};
+
 static const struct {
 	const char *kind;
 	const struct field *fields;
@@ -117,7 +121,7 @@ static const struct {
 	{ "alloc_fail", alloc_fail_fields }, { "direct_reclaim", stall_fields },
 	{ "compaction_stall", stall_fields }, { "kswapd_wake", kswapd_fields },
 	{ "exchange_violation", violation_fields }, { "proc_exit", exit_fields },
-	{ "load_lag", lag_fields },
+	{ "load_lag", lag_fields }, { "load_lag_max", lag_max_fields },
 };
 
 static const struct field phase_fields[] = {
@@ -137,7 +141,7 @@ static const struct field load_sample_fields[] = {
 static const struct field hist_fields[] = {
 	{ "name", WORD, true }, { "unit", STR, true }, { "sub_bits", UINT, true },
 	{ "n", UINT, true }, { "sum", UINT, true }, { "max", UINT, true },
-	{ "counts", COUNTS, true }, { 0 },
+	{ "counts", COUNTS, true }, { "lost", UINT, false }, { 0 },
 };
 
 static const struct field loss_fields[] = {
