@@ -6,7 +6,9 @@ do comes from the environment: FAKE_MODE. Nothing of the product uses this."""
 
 from __future__ import annotations
 
+import ctypes
 import json
+import mmap
 import os
 import re
 import signal
@@ -41,6 +43,17 @@ class Machine:
         self.qmp.setblocking(False)
         self.pending = b""
         self.stats = dict(STATS)
+        mib = int(re.search(r" size=(\d+)M,slots", text).group(1))
+        # Shared: the kernel does not merge it with a neighbour.
+        self.ram = mmap.mmap(-1, mib << 20)
+        self.ram_mib = mib
+
+    def ramblocks(self) -> str:
+        """As QEMU lists its memory: that of the guest is a mapping of this process."""
+        where = ctypes.addressof(ctypes.c_char.from_buffer(self.ram))
+        size = f"0x{self.ram_mib << 20:016x}"
+        return (f"{'Block Name':>24} {'PSize':>8}  {'Offset':>18} {'Used':>18} {'Total':>18} {'HVA':>18} RO\n"
+                f"{'pc.ram':>24} {'4 KiB':>8}  0x{0:016x} {size} {size} 0x{where:016x}  rw\n")
 
     def write(self, port: str, data: bytes) -> None:
         with open(self.path[port], "ab", buffering=0) as out:
@@ -74,7 +87,11 @@ class Machine:
         if command == "quit":
             self.send({"return": {}})
             sys.exit(0)
-        self.send({"return": dict(self.stats) if command == "qom-get" else {}})
+        if command == "x-query-ramblock":
+            text = "no such thing" if os.environ["FAKE_MODE"] == "no-ram" else self.ramblocks()
+            self.send({"return": {"human-readable-text": text}})
+        else:
+            self.send({"return": dict(self.stats) if command == "qom-get" else {}})
 
     def start(self) -> None:
         version = {"qemu": {"major": 10, "minor": 0, "micro": 99}, "package": "fake"}
@@ -200,6 +217,8 @@ def main() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     elif mode == "stopped":
         m.send({"event": "STOP"})
+        m.serve(600)
+    elif mode == "no-ram":
         m.serve(600)
     elif mode == "old-qemu":
         del m.stats["violations"]

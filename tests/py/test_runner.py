@@ -107,7 +107,11 @@ def test_done(bench: Bench) -> None:
     assert lines[-1]["nr_lines"] == len(lines) - 2
     times = [line["t_ns"] for line in lines[1:-1]]
     assert times == sorted(times)
-    assert any(x["type"] == "sample" and x["src"] == "host" for x in lines[1:-1])
+    samples = [x for x in lines[1:-1] if x["type"] == "sample" and x["src"] == "host"]
+    assert samples
+    for sample in samples:
+        assert sample["rss_bytes"] == sample["huge_bytes"] == sample["swap_bytes"] == 0
+        assert sample["process_rss_bytes"] > 0
     assert bench.processes() == []
 
 
@@ -166,6 +170,7 @@ def test_oom_kill_is_a_result(bench: Bench) -> None:
         ("refuse", "property 'x' not found"),
         ("stopped", "stopped the guest by itself"),
         ("old-qemu", "does not count violations"),
+        ("no-ram", "QEMU lists no block of guest RAM"),
     ],
 )
 def test_infrastructure(bench: Bench, mode: str, detail: str) -> None:

@@ -60,12 +60,15 @@ static int put_run(FILE *f, const struct record *r, const struct axis *axis)
 
 static int put_sample(FILE *f, const struct host_sample *s, int64_t t_ns)
 {
-	return put_json(f, json_pack("{s:s, s:I, s:s, s:I, s:I, s:o}",
+	return put_json(f, json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}",
 				     "type", "sample",
 				     "t_ns", (json_int_t)t_ns,
 				     "src", "host",
 				     "host_ns", (json_int_t)s->host_ns,
-				     "rss_bytes", (json_int_t)s->rss_bytes,
+				     "rss_bytes", (json_int_t)s->ram.rss_bytes,
+				     "huge_bytes", (json_int_t)s->ram.huge_bytes,
+				     "swap_bytes", (json_int_t)s->ram.swap_bytes,
+				     "process_rss_bytes", (json_int_t)s->ram.process_rss_bytes,
 				     "device", device__json(&s->device)));
 }
 

@@ -9,6 +9,7 @@
 
 #include "run/plan/cell.h"
 #include "run/record/guest.h"
+#include "run/vm/ram.h"
 
 enum device_counter {
 	DEV_VIRTUAL_NS,		/* QEMU's virtual clock when the counters were read */
@@ -38,7 +39,7 @@ struct device_counts {
 
 struct host_sample {
 	uint64_t host_ns;	/* host CLOCK_MONOTONIC */
-	uint64_t rss_bytes;
+	struct ram_use ram;
 	struct device_counts device;
 };
 

@@ -86,32 +86,3 @@ json_t *host__facts(const char *root, const char *qemu_version, const char *qemu
 			 "governor", text_or_null(governor),
 			 "microcode", text_or_null(microcode));
 }
-
-int64_t host__guest_rss(pid_t pid, uint64_t ram_bytes)
-{
-	uint64_t best_size = 0, best_rss = 0, size = 0, kib;
-	char path[64], line[512];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f)) {
-		unsigned long long from, to, inode;
-		int named = 0;
-
-		/* "from-to perms offset dev inode    name": a mapping begins. */
-		if (sscanf(line, "%llx-%llx %*4s %*x %*x:%*x %llu %n",
-			   &from, &to, &inode, &named) == 3) {
-			size = !inode && named && line[named] == '\0' ? to - from : 0;
-		} else if (size >= ram_bytes && size > best_size &&
-			   sscanf(line, "Rss: %llu kB", &from) == 1) {
-			kib = from;
-			best_size = size;
-			best_rss = kib * 1024;
-		}
-	}
-	fclose(f);
-	return (int64_t)best_rss;
-}

@@ -23,13 +23,13 @@
 #include "run/vm/qmp.h"
 #include "run/record/record.h"
 #include "run/util.h"
+#include "run/vm/sampler.h"
 #include "run/vm/vm.h"
 
 #define SAMPLE_NS	(100 * NSEC_PER_MSEC)
 #define DISK_CHECK_NS	NSEC_PER_SEC
 #define DISK_MIN_FREE	(8 * MIB)
 #define QUIT_LIMIT_NS	(10 * NSEC_PER_SEC)
-#define MAX_SAMPLES	(1u << 20)
 #define BALLOON_PATH	"/machine/peripheral/balloon0"
 
 enum { TAIL_WORK, TAIL_TRACE, TAIL_CONSOLE, NR_TAILS };
@@ -61,8 +61,7 @@ struct vm {
 	int wait_status;
 	enum stage stage;
 	uint64_t start_ns, sign_ns, sample_ns, disk_ns, stage_ns;
-	struct host_sample *samples;
-	size_t nr_samples, max_samples;
+	struct sampler sampler;
 	enum failure failure;
 	char detail[256];
 	bool stop;		/* told to stop */
@@ -282,31 +281,26 @@ static bool read_tails(struct vm *vm)
 	return more;
 }
 
-static int keep_sample(struct vm *vm, const json_t *answer)
+/* The answer to a command: which one it was shows in it. */
+static void take_answer(struct vm *vm, const json_t *answer)
 {
-	struct host_sample s = { .host_ns = now__ns() };
-	const char *lacks = device__parse(answer, &s.device);
-	int64_t rss;
+	bool is_ram = !vm->sampler.ram.nr;
+	char why[200];
+	int err;
 
-	if (lacks) {
-		fail(vm, FAIL_INFRASTRUCTURE,
-		     "QEMU's balloon does not count %s: `make qemu` again", lacks);
-		return -EINVAL;
+	if (is_ram)
+		err = sampler__find_ram(&vm->sampler, answer, cell__ram_bytes(vm->cell),
+					why, sizeof(why));
+	else
+		err = sampler__take(&vm->sampler, vm->pid, answer, why, sizeof(why));
+	if (err == -ESRCH)
+		return;		/* it has ended; the signal that says so is on its way */
+	if (err)
+		fail(vm, FAIL_INFRASTRUCTURE, "%s", why);
+	else if (!is_ram && vm->stage == STAGE_LAST_READ) {
+		enter(vm, STAGE_QUITTING);
+		qmp__send(&vm->qmp, "quit", NULL);
 	}
-	rss = host__guest_rss(vm->pid, cell__ram_bytes(vm->cell));
-	s.rss_bytes = rss > 0 ? (uint64_t)rss : 0;
-	if (vm->nr_samples == vm->max_samples) {
-		size_t more = vm->max_samples ? 2 * vm->max_samples : 1024;
-		void *bigger = more <= MAX_SAMPLES
-			? realloc(vm->samples, more * sizeof(*vm->samples)) : NULL;
-
-		if (!bigger)
-			return -ENOMEM;
-		vm->samples = bigger;
-		vm->max_samples = more;
-	}
-	vm->samples[vm->nr_samples++] = s;
-	return 0;
 }
 
 /* Read the socket, then do whatever the protocol is free for. */
@@ -324,11 +318,8 @@ static void talk_to_qemu(struct vm *vm)
 		fail(vm, FAIL_INFRASTRUCTURE, "QEMU stopped the guest by itself%s",
 		     strcmp(vm->cell->accel, "kvm") ? "" : " (KVM cannot run it: ACCEL=tcg can)");
 	answer = qmp__take(&vm->qmp);
-	if (answer && json_object_size(answer) && !keep_sample(vm, answer) &&
-	    vm->stage == STAGE_LAST_READ) {
-		enter(vm, STAGE_QUITTING);
-		qmp__send(&vm->qmp, "quit", NULL);
-	}
+	if (answer && json_object_size(answer))
+		take_answer(vm, answer);
 	json_decref(answer);
 }
 
@@ -338,7 +329,10 @@ static void ask_for_counters(struct vm *vm)
 
 	if (!vm->qmp.ready || vm->qmp.busy || vm->qmp.broken)
 		return;
-	if (vm->stage == STAGE_RUNNING && vm->qmp.shut_down) {
+	if (!vm->sampler.ram.nr) {
+		/* Once: no memory is plugged into the guest of a cell. */
+		qmp__send(&vm->qmp, "x-query-ramblock", NULL);
+	} else if (vm->stage == STAGE_RUNNING && vm->qmp.shut_down) {
 		enter(vm, STAGE_LAST_READ);
 		qmp__get(&vm->qmp, BALLOON_PATH, "hint-stats");
 	} else if (vm->stage == STAGE_RUNNING && now - vm->sample_ns >= SAMPLE_NS) {
@@ -454,12 +448,13 @@ static int finish(struct vm *vm, const char *root, const struct qemu_args *args)
 	struct axis axis = { !strcmp(vm->cell->clock, "virtual"), &vm->guest };
 	struct record r = {
 		.cell = vm->cell, .dir = vm->dir, .guest = &vm->guest,
-		.samples = vm->samples, .nr_samples = vm->nr_samples,
+		.samples = vm->sampler.samples, .nr_samples = vm->sampler.nr,
 	};
 	char *quoted = qemu__quoted(args);
 	int err;
 
-	ledger__check(&r.ledger, vm->cell, &vm->guest, &axis, vm->samples, vm->nr_samples);
+	ledger__check(&r.ledger, vm->cell, &vm->guest, &axis, vm->sampler.samples,
+		      vm->sampler.nr);
 	if (r.ledger.verdict == LEDGER_BAD)
 		fail(vm, FAIL_LEDGER, "%s", r.ledger.detail);
 	r.failure = vm->failure;
@@ -521,7 +516,7 @@ static void vm__free(struct vm *vm)
 	qmp__free(&vm->qmp);
 	guest__free(&vm->guest);
 	console__free(&vm->console);
-	free(vm->samples);
+	sampler__free(&vm->sampler);
 }
 
 int vm__run(const struct cell *c, const struct images *im, const char *root,
