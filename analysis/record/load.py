@@ -44,7 +44,7 @@ EARLIEST_NS = -(2**62)  # a host sample may be older than the guest's clock
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,63}")
 HEX = re.compile(r"(0[xX])?[0-9a-fA-F]{1,32}")
 
-RUN_FIELDS = frozenset({"type", "schema", "cell", "experiment", "spec", "host", "guest", "clock"})
+RUN_FIELDS = frozenset({"type", "schema", "cell", "experiment", "command", "spec", "arm", "host", "guest", "clock"})
 END_FIELDS = frozenset(
     {
         "type",

@@ -45,7 +45,7 @@ static int session__init(struct session *s, int argc, char **argv)
 	err = opts__read(&s->opts, argc, argv);
 	if (err)
 		return STATUS_USAGE;
-	if (str__fmt(path, sizeof(path), "%s/experiments/arms.json", s->opts.root) ||
+	if (str__fmt(path, sizeof(path), "%s/arms", s->opts.root) ||
 	    arms__load(&s->arms, path)) {
 		opts__free(&s->opts);
 		return STATUS_USAGE;
@@ -138,39 +138,67 @@ static int results_folder(const struct session *s, char *out)
 	return str__fmt(out, PATH_MAX, "%s/results/%s", s->opts.root, s->opts.experiment.name);
 }
 
+/* From the command line to the cells; an exit status. */
+static int plan_cells(struct session *s, struct plan *plan)
+{
+	struct experiment *e = &s->opts.experiment;
+	int status;
+
+	if (*s->opts.file) {
+		say__error("one argument too many: \"%s\" (see --help)", s->opts.file);
+		return STATUS_USAGE;
+	}
+	if (workload__find(&s->workload, s->opts.root, s->opts.settings.workload))
+		return STATUS_USAGE;
+	/* Without a file of its own an experiment is named like its workload. */
+	if (!strcmp(e->name, "default"))
+		strcpy(e->name, s->workload.name);
+	status = session__find_machine(s);
+	if (status)
+		return status;
+	if (payload__write(&s->payload, NULL, s->opts.payload_dir, s->workload.dir))
+		return STATUS_INFRA;
+	return make_plan(s, plan);
+}
+
 static int command_run(int argc, char **argv)
 {
 	struct session s;
 	struct plan plan = { .nr = 0 };
-	struct experiment *e = &s.opts.experiment;
 	char out[PATH_MAX];
 	int status;
 
 	status = session__init(&s, argc, argv);
 	if (status)
 		return status;
-	status = STATUS_USAGE;
-	if (*s.opts.file) {
-		say__error("one argument too many: \"%s\" (see --help)", s.opts.file);
-		goto out;
-	}
-	if (workload__find(&s.workload, s.opts.root, s.opts.settings.workload))
-		goto out;
-	/* Without a file of its own an experiment is named like its workload. */
-	if (!strcmp(e->name, "default"))
-		strcpy(e->name, s.workload.name);
-	if (results_folder(&s, out))
-		goto out;
-	status = session__find_machine(&s);
-	if (status)
-		goto out;
-	status = STATUS_INFRA;
-	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.dir))
-		goto out;
-	status = make_plan(&s, &plan);
+	status = plan_cells(&s, &plan);
 	if (!status)
-		status = run_cells(&s, &plan, out);
-out:
+		status = results_folder(&s, out) ? STATUS_USAGE : run_cells(&s, &plan, out);
+	plan__free(&plan);
+	session__free(&s);
+	return status;
+}
+
+/* What `run` would run, a line each; nothing is made and nothing boots. */
+static int command_plan(int argc, char **argv)
+{
+	struct session s;
+	struct plan plan = { .nr = 0 };
+	unsigned int i;
+	int status;
+
+	status = session__init(&s, argc, argv);
+	if (status)
+		return status;
+	status = plan_cells(&s, &plan);
+	for (i = 0; !status && i < plan.nr; i++) {
+		json_t *line = json_pack("{s:s, s:o}", "cell", plan.cells[i].name,
+					 "spec", cell__spec(&plan.cells[i]));
+
+		if (!line || json_dumpf(line, stdout, JSON_COMPACT) || putchar('\n') == EOF)
+			status = STATUS_INFRA;
+		json_decref(line);
+	}
 	plan__free(&plan);
 	session__free(&s);
 	return status;
@@ -299,6 +327,7 @@ static int command_list(int argc, char **argv)
 static void print_help(void)
 {
 	printf("Usage: hintrun run [OPTION...]           run an experiment, what is done is kept\n"
+	       "       hintrun plan [OPTION...]          its cells as JSON, a line each; none is run\n"
 	       "       hintrun list                      workloads, arms and experiments\n"
 	       "       hintrun shell --arm ARM           an interactive guest\n"
 	       "       hintrun cell DIR/cell.json        one cell again, into results/again\n"
@@ -325,7 +354,7 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*fn)(int argc, char **argv);
 	} commands[] = {
-		{ "run", command_run }, { "list", command_list },
+		{ "run", command_run }, { "plan", command_plan }, { "list", command_list },
 		{ "shell", command_shell }, { "cell", command_cell },
 	};
 	size_t i;
@@ -342,9 +371,9 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].fn(argc - 2, argv + 2);
 	if (argc > 1)
-		say__error("there is no command \"%.64s\"; allowed: run, list, shell, cell "
+		say__error("there is no command \"%.64s\"; allowed: run, plan, list, shell, cell "
 			   "(see hintrun --help)", argv[1]);
 	else
-		say__error("a command is needed: run, list, shell, cell (see hintrun --help)");
+		say__error("a command is needed: run, plan, list, shell, cell (see hintrun --help)");
 	return STATUS_USAGE;
 }

@@ -33,6 +33,7 @@ uint64_t now__ns(void);		/* host CLOCK_MONOTONIC */
 /* snprintf that refuses to cut: 0 or -ENAMETOOLONG. */
 int str__fmt(char *buf, size_t size, const char *fmt, ...) PRINTF(3, 4);
 /* Does s consist of 1..max_len characters a-z 0-9 - _ and start with a letter or digit? */
+#define NAME_RULE "a-z 0-9 - _, the first a letter or a digit"
 bool str__is_name(const char *s, size_t max_len);
 
 /* The whole file as a fresh NUL-terminated buffer; -EFBIG beyond max bytes. */

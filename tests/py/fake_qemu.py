@@ -42,7 +42,12 @@ class Machine:
         self.qmp = socket.socket(fileno=fd)
         self.qmp.setblocking(False)
         self.pending = b""
-        self.stats = dict(STATS)
+        # What the device offers the guest takes, and every parameter it is given.
+        self.features = 1 << 1 | ("free-page-reporting=on" in text) << 5 | (
+            "hint-buffer-size=" in text) << 20
+        self.features ^= int(os.environ.get("FAKE_FEATURES_FLIPPED", "0"), 0)
+        self.parameters = dict(re.findall(r"page_reporting\.(\w+)=(\S+)", text))
+        self.stats = dict(STATS) | {"guest-features": self.features}
         mib = int(re.search(r" size=(\d+)M,slots", text).group(1))
         # Shared: the kernel does not merge it with a neighbour.
         self.ram = mmap.mmap(-1, mib << 20)
@@ -99,6 +104,10 @@ class Machine:
         self.write("console", b"[    0.000000] Linux version 6.12.0-fake\n")
         self.serve(0.05)
 
+    def hello(self) -> None:
+        self.line("work", HELLO | {"features": hex(self.features),
+                                  "parameters": self.parameters})
+
     def sync(self, t_ns: int) -> None:
         """Guest time t; the virtual clock is one second ahead of it."""
         self.stats["virtual-ns"] = t_ns + SEC
@@ -111,7 +120,7 @@ class Machine:
 
     def good_guest(self, status: int = 0) -> None:
         self.sync(1 * SEC)
-        self.line("work", HELLO)
+        self.hello()
         self.line("trace", {"type": "sample", "t_ns": 2 * SEC, "src": "guest"})
         self.serve(0.15)
         self.stats["virtual-ns"] = 4 * SEC
@@ -151,7 +160,7 @@ def oom(m: Machine) -> None:
 def ledger(m: Machine) -> None:
     """The device received what the tracer never saw hinted."""
     m.sync(1 * SEC)
-    m.line("work", HELLO)
+    m.hello()
     m.line("trace", {"type": "sample", "t_ns": 2 * SEC, "src": "guest"})
     for t in (3, 5):
         m.stats["virtual-ns"] = t * SEC + SEC
@@ -164,7 +173,7 @@ def ledger(m: Machine) -> None:
 
 
 def flood(m: Machine) -> None:
-    m.line("work", HELLO)
+    m.hello()
     line = json.dumps({"type": "log", "t_ns": 1, "src": "x", "text": "y" * 60000})
     block = (line.encode() + b"\n") * 64
     while True:
@@ -192,16 +201,16 @@ def main() -> None:
     elif mode == "workload":
         m.good_guest(status=3)
     elif mode == "slow":
-        m.line("work", HELLO)
+        m.hello()
         for _ in range(600):
             m.line("work", {"type": "log", "t_ns": 1, "src": "x", "text": "alive"})
             m.serve(0.1)
     elif mode == "half-line":
-        m.line("work", HELLO)
+        m.hello()
         m.write("work", b'{"type":"bye","sta')
         m.shutdown()
     elif mode == "hang":
-        m.line("work", HELLO)
+        m.hello()
         m.serve(600)
     elif mode == "hang-boot":
         m.serve(600)
@@ -209,10 +218,10 @@ def main() -> None:
         m.write("console", b"[    1.0] Kernel panic - not syncing: VFS: no root\n")
         m.shutdown("guest-reset")
     elif mode == "power-off":
-        m.line("work", HELLO)
+        m.hello()
         m.shutdown()
     elif mode == "killed":
-        m.line("work", HELLO)
+        m.hello()
         m.serve(0.2)
         os.kill(os.getpid(), signal.SIGKILL)
     elif mode == "stopped":

@@ -55,6 +55,9 @@ class Bench:
         return subprocess.run(self.command(*more, out=out), env=self.env(mode),
                               capture_output=True, text=True, timeout=60)  # fmt: skip
 
+    def hintrun(self, *args: str) -> subprocess.CompletedProcess:
+        return subprocess.run([HINTRUN, *args], capture_output=True, text=True, timeout=60)
+
     def start(self, mode: str, *more: str) -> subprocess.Popen:
         return subprocess.Popen(self.command(*more), env=self.env(mode), text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip

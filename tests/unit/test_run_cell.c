@@ -33,6 +33,7 @@ static void make_cell(struct cell *c)
 	strcpy(c->rootfs, "01");
 	strcpy(c->tools, "23");
 	c->device = json_pack("{s:s}", "free-page-reporting", "on");
+	c->kernel_params = json_pack("{s:s}", "page_reporting.max_out_kib", "65536");
 	c->params = json_pack("{s:s, s:s}", "rate", "400", "quick", "1");
 }
 
@@ -82,11 +83,13 @@ static void test_load(const struct cell *c)
 		{ "\"capacity\": 32", "\"capacity\": \"32\"", "a number in quotes" },
 		{ "\"on\"", "\"on,rombar=1\"", "a device value that adds a property" },
 		{ "\"on\"", "3", "a device value that is no string" },
+		{ "\"65536\"", "\"65536 init=/bin/sh\"", "a kernel parameter that adds another" },
+		{ "page_reporting.max", "page_reporting max", "a kernel parameter with a blank" },
 		{ "\"rate\"", "\"ra te\"", "a parameter with a blank in its name" },
 		{ "\"400\"", "\"4'; reboot; '\"", "a parameter that would leave its quotes" },
 		{ "\"kernel\": \"cd\"", "\"kernel\": \"../x\"", "a hash that is a path" },
 		{ "\"label\": \"buffer", "\"label\": \"../buffer", "a label that is a path" },
-		{ "\"schema\": 1", "\"schema\": 2", "another version" },
+		{ "\"schema\": 2", "\"schema\": 1", "another version" },
 		{ "\"repeat\": 3", "\"repeat\": 3, \"more\": 1", "a field too many" },
 		{ "\"repeat\": 3,", "", "a field too few" },
 		{ "{", "[", "not an object" },

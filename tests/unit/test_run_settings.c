@@ -24,6 +24,7 @@ int main(void)
 		{ "clock", "", 0 }, { "clock", "virtua", 0 },
 		{ "accel", "kvm", 1 }, { "accel", "hvf", 0 },
 		{ "seed", "0", 1 }, { "seed", "4294967296", 0 }, { "seed", "1x", 0 },
+		{ "capacity", "16", 1 }, { "capacity", "0", 0 }, { "capacity", "1025", 0 },
 		{ "repeats", "0", 0 }, { "repeats", "3", 1 },
 		{ "quick", "1", 1 }, { "quick", "yes", 0 },
 		{ "workload", "", 0 }, { "nonsense", "1", 0 },
@@ -47,6 +48,11 @@ int main(void)
 	ok(settings__set_param(&s, "Rate", "400", "test"), "refused: a capital");
 	ok(settings__set_param(&s, "rate", "4'00", "test"), "refused: a quote");
 	ok(settings__set_param(&s, "rate", "4\n00", "test"), "refused: a new line");
+
+	is_u64(setting__factor("order"), FACTOR_HINTS, "order matters to arms that hint");
+	is_u64(setting__factor("buffer"), FACTOR_EXTRA, "B to arms with memory beyond X");
+	is_u64(setting__factor("param.rate"), FACTOR_ALL, "a parameter to all");
+	is_u64(setting__factor("accel"), FACTOR_NONE, "an accelerator is no factor");
 	settings__free(&s);
 	return tap__done();
 }

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The arms: mechanisms under comparison, read from experiments/arms.json.
- * Arms differ by properties of the balloon device and by memory, by nothing
- * else: one kernel, one command line, one root image for all.
+ * The arms: mechanisms under comparison, one file each, arms/NAME.json (the
+ * fields: docs/runner.md). Arms differ by properties of the balloon device,
+ * kernel parameters and memory, by nothing else: one kernel, one root image
+ * for all.
  */
 #ifndef RUN_PLAN_ARMS_H
 #define RUN_PLAN_ARMS_H
 
 #include "run/plan/cell.h"
 
-#define MAX_ARMS	32
-#define MAX_CONTROLS	4
+#define MAX_ARMS	64
+#define MAX_CONTROLS	8
 
 struct arm {
 	char name[CELL_NAME_MAX + 1];
-	char *description;
+	json_t *def;		/* the file's object and "name": goes into the record */
+	const char *description, *role;	/* in def */
+	unsigned int order;	/* place in lists */
+	bool hints;		/* gives memory to the host at all */
 	bool has_extra;		/* memory is X + B, not X */
 	bool has_buffer;	/* the extra memory is a hinting buffer */
 	unsigned int capacity;
-	json_t *device;		/* properties; "$buffer" and "$capacity" stand for numbers */
 	unsigned int nr_controls;
 	char controls[MAX_CONTROLS][CELL_NAME_MAX + 1];
 };
@@ -28,18 +31,27 @@ struct arms {
 	unsigned int nr;
 };
 
-int arms__load(struct arms *a, const char *path);
+/* All of dir/NAME.json, by their order; says what is wrong with one. */
+int arms__load(struct arms *a, const char *dir);
 void arms__free(struct arms *a);
 const struct arm *arms__find(const struct arms *a, const char *name);
 
 /*
- * The arms named in list (blanks or commas between), each after the controls
- * it brings along, none twice. Says what is wrong and what is allowed.
+ * The arms named in list (blanks or commas between), none twice. An arm comes
+ * after the controls it brings along; it brings none when the list itself
+ * names one of them. Says what is wrong and what is allowed.
  */
 int arms__select(const struct arms *a, const char *list,
 		 const struct arm **out, unsigned int *nr_out);
 
-/* Fill what the arm decides; mem_bytes must be set. */
-int arm__apply(const struct arm *arm, struct cell *c, uint64_t buffer_bytes);
+/* Fill what the arm decides; mem_bytes must be set. capacity 0: the arm's own. */
+int arm__apply(const struct arm *arm, struct cell *c, uint64_t buffer_bytes,
+	       unsigned int capacity);
+
+/*
+ * Did the guest negotiate what the cell's arm expects? hello is the guest's
+ * own word. False with what was expected and what was read back in why.
+ */
+bool arm__is_as_expected(const struct cell *c, const json_t *hello, char *why, size_t size);
 
 #endif

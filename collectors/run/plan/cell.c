@@ -38,7 +38,7 @@ static const struct input {
 	NUM(vcpus, IN_UINT, 1, 64),
 	NUM(order, IN_UINT, 0, 10),
 	NUM(delay_ms, IN_UINT, 0, 3600000),
-	NUM(capacity, IN_UINT, 1, 1024),
+	NUM(capacity, IN_UINT, 1, CELL_CAPACITY_MAX),
 	NUM(ack_base_ns, IN_U64, 0, 3600 * NSEC_PER_SEC),
 	NUM(ack_per_chunk_ns, IN_U64, 0, 3600 * NSEC_PER_SEC),
 	STR(clock, IN_NAME),
@@ -51,6 +51,7 @@ static const struct input {
 	STR(rootfs, IN_HASH),
 	STR(tools, IN_HASH),
 	{ "device", IN_STRINGS, offsetof(struct cell, device), 0, 0, 0 },
+	{ "kernel_params", IN_STRINGS, offsetof(struct cell, kernel_params), 0, 0, 0 },
 	{ "params", IN_STRINGS, offsetof(struct cell, params), 0, 0, 0 },
 #undef STR
 #undef NUM
@@ -126,7 +127,9 @@ int cell__seal(struct cell *c)
 
 void cell__free(struct cell *c)
 {
+	json_decref(c->arm_def);
 	json_decref(c->device);
+	json_decref(c->kernel_params);
 	json_decref(c->params);
 	free(c->text);
 	memset(c, 0, sizeof(*c));
@@ -138,6 +141,14 @@ bool param__is_name(const char *s)
 
 	return len && len <= CELL_NAME_MAX && islower((unsigned char)s[0]) &&
 	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
+}
+
+bool kernel_param__is_name(const char *s)
+{
+	size_t len = strlen(s);
+
+	return len && len <= CELL_NAME_MAX && islower((unsigned char)s[0]) &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_.-") == len;
 }
 
 bool param__is_value(const char *s)
@@ -169,20 +180,38 @@ static bool is_label(const char *s)
 	return i && i <= CELL_NAME_MAX && isalnum((unsigned char)s[0]);
 }
 
-static bool is_strings(const json_t *v, bool params)
+static bool is_property(const char *s)
 {
+	return str__is_name(s, CELL_NAME_MAX);
+}
+
+/*
+ * What may stand in each object of strings. A comma would begin another
+ * property of QEMU's device, a blank another kernel parameter.
+ */
+static const struct strings {
+	size_t offset;
+	bool (*is_name)(const char *s);
+	const char *not_in_value;
+} strings[] = {
+	{ offsetof(struct cell, device), is_property, "," },
+	{ offsetof(struct cell, kernel_params), kernel_param__is_name, " " },
+	{ offsetof(struct cell, params), param__is_name, "" },
+};
+
+static bool is_strings(const json_t *v, size_t offset)
+{
+	const struct strings *kind = strings;
 	const char *key;
 	json_t *item;
 
 	if (!json_is_object(v) || json_object_size(v) > MAX_PARAMS)
 		return false;
+	while (kind->offset != offset)
+		kind++;
 	json_object_foreach((json_t *)v, key, item) {
-		if (!json_is_string(item) || !param__is_value(json_string_value(item)))
-			return false;
-		if (params ? !param__is_name(key) : !str__is_name(key, CELL_NAME_MAX))
-			return false;
-		/* A comma would begin another property on QEMU's command line. */
-		if (!params && strchr(json_string_value(item), ','))
+		if (!json_is_string(item) || !param__is_value(json_string_value(item)) ||
+		    strpbrk(json_string_value(item), kind->not_in_value) || !kind->is_name(key))
 			return false;
 	}
 	return true;
@@ -206,7 +235,7 @@ static bool field_load(struct cell *c, const struct input *in, json_t *v)
 			*(uint64_t *)p = (uint64_t)json_integer_value(v);
 		return true;
 	case IN_STRINGS:
-		if (!is_strings(v, in->offset == offsetof(struct cell, params)))
+		if (!is_strings(v, in->offset))
 			return false;
 		*(json_t **)p = json_incref(v);
 		return true;

@@ -12,14 +12,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CELL_SCHEMA	1
+#define CELL_SCHEMA	2
 #define CELL_NAME_MAX	64
 #define CELL_HASH_LEN	64	/* hexadecimal SHA-256 */
+#define CELL_CAPACITY_MAX 1024
 #define CELL_MEM_MIN	(64ULL << 20)
 #define CELL_MEM_MAX	(64ULL << 30)
 
 struct cell {
-	char experiment[CELL_NAME_MAX + 1];	/* not part of the hash */
+	/* Not part of the hash: words, and what the hash has in another form. */
+	char experiment[CELL_NAME_MAX + 1];
+	json_t *arm_def;		/* arms/NAME.json with its name, or NULL */
+	const char *command;		/* line for a shell that repeats the run, or NULL */
 
 	char workload[CELL_NAME_MAX + 1];
 	char arm[CELL_NAME_MAX + 1];
@@ -44,6 +48,7 @@ struct cell {
 	char rootfs[CELL_HASH_LEN + 1];
 	char tools[CELL_HASH_LEN + 1];
 	json_t *device;			/* balloon properties of the arm, string to string */
+	json_t *kernel_params;		/* of the arm: full name to value */
 	json_t *params;			/* workload parameters, string to string */
 
 	char hash[CELL_HASH_LEN + 1];	/* set by cell__seal() */
@@ -76,6 +81,8 @@ char *cell__env(const struct cell *c);
 
 /* May s be the name of a workload parameter (a-z, then a-z 0-9 _)? */
 bool param__is_name(const char *s);
+/* The name of a kernel parameter, of a module's too: a-z 0-9 _ . - */
+bool kernel_param__is_name(const char *s);
 /* A value is printable ASCII, at most 256 bytes, without quotes and backslash. */
 bool param__is_value(const char *s);
 

@@ -50,7 +50,7 @@ static void print_experiment(FILE *f, const char *dir, const char *name)
 	char path[PATH_MAX];
 	json_t *root;
 
-	if (len < 6 || strcmp(name + len - 5, ".json") || !strcmp(name, "arms.json") ||
+	if (len < 6 || strcmp(name + len - 5, ".json") ||
 	    str__fmt(path, sizeof(path), "%s/%s", dir, name) || json__load(path, &root))
 		return;
 	text = json_string_value(json_object_get(root, "description"));
@@ -67,12 +67,13 @@ int list__print(const char *root)
 	printf("Workloads (WORKLOAD=, or the path of a folder with an executable `run`):\n");
 	if (!str__fmt(path, sizeof(path), "%s/workloads", root))
 		for_each(path, stdout, print_workload);
-	if (str__fmt(path, sizeof(path), "%s/experiments/arms.json", root) ||
+	if (str__fmt(path, sizeof(path), "%s/arms", root) ||
 	    arms__load(&arms, path))
 		return STATUS_USAGE;
-	printf("\nArms (ARMS=\"...\"):\n");
+	printf("\nArms (ARMS=\"...\"), in their order in tables:\n");
 	for (i = 0; i < arms.nr; i++)
-		printf("  %-14s %s\n", arms.arm[i].name, arms.arm[i].description);
+		printf("  %-18s %4u  %-9s %s\n", arms.arm[i].name, arms.arm[i].order,
+		       arms.arm[i].role, arms.arm[i].description);
 	arms__free(&arms);
 	printf("\nExperiments (hintrun run --experiment NAME):\n");
 	if (!str__fmt(path, sizeof(path), "%s/experiments", root))
@@ -115,7 +116,7 @@ int workload__find(struct workload *w, const char *root, const char *choice)
 	free(real);
 	if (!err && !str__is_name(strrchr(w->dir, '/') + 1, CELL_NAME_MAX)) {
 		say__error("WORKLOAD (--workload): the last part of %s becomes the workload's name: "
-			   "use at most %d of a-z 0-9 - _", w->dir, CELL_NAME_MAX);
+			   "use at most %d of " NAME_RULE, w->dir, CELL_NAME_MAX);
 		err = -EINVAL;
 	}
 	if (!err)

@@ -134,6 +134,16 @@ static int default_paths(struct opts *o)
 	return err;
 }
 
+/* What is given on the command line is no longer varied. */
+static int set_param(struct opts *o, const char *name, const char *value)
+{
+	char key[CELL_NAME_MAX + 8];
+
+	if (!str__fmt(key, sizeof(key), "param.%s", name))
+		json_object_del(o->experiment.vary, key);
+	return settings__set_param(&o->settings, name, value, COMMAND_LINE);
+}
+
 static int set_option(struct opts *o, const char *name, const char *value)
 {
 	const struct path_option *path = find_path(name);
@@ -152,13 +162,12 @@ static int set_option(struct opts *o, const char *name, const char *value)
 			say__error("--param needs NAME=VALUE, not \"%.64s\"", value);
 			return -EINVAL;
 		}
-		return settings__set_param(&o->settings, param, eq + 1, COMMAND_LINE);
+		return set_param(o, param, eq + 1);
 	}
 	if (!setting__exists(name)) {
 		say__error("there is no option --%s (see --help)", name);
 		return -EINVAL;
 	}
-	/* What is given here is no longer varied. */
 	json_object_del(o->experiment.vary, name);
 	return settings__set(&o->settings, name, value, COMMAND_LINE);
 }
@@ -169,7 +178,7 @@ static int load_experiment(struct opts *o, const char *name, bool must_exist)
 	int err;
 
 	if (!str__is_name(name, CELL_NAME_MAX)) {
-		say__error("--experiment: \"%.64s\" is not a name: a-z 0-9 - _", name);
+		say__error("--experiment: \"%.64s\" is not a name: " NAME_RULE, name);
 		return -EINVAL;
 	}
 	experiment__free(&o->experiment);

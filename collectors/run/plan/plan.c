@@ -25,6 +25,35 @@ static int set_by_key(struct settings *s, const char *key, json_t *value, const 
 	return settings__set(s, key, text, where);
 }
 
+/* A value that stands twice, be it as 1G and 1024M, would be run twice under two labels. */
+static int check_twice(const struct settings *s, const char *key, const json_t *list,
+		       const char *path)
+{
+	struct settings a, b;
+	size_t i, j;
+	int err;
+
+	err = settings__copy(&a, s);
+	if (err)
+		return err;
+	err = settings__copy(&b, s);
+	for (i = 0; !err && i < json_array_size(list); i++) {
+		err = set_by_key(&a, key, json_array_get(list, i), path);
+		for (j = 0; !err && j < i; j++) {
+			err = set_by_key(&b, key, json_array_get(list, j), path);
+			if (!err && settings__same(&a, &b, key)) {
+				say__error("%s: vary.%s: \"%s\" and \"%s\" are the same", path, key,
+					   json_string_value(json_array_get(list, j)),
+					   json_string_value(json_array_get(list, i)));
+				err = -EINVAL;
+			}
+		}
+	}
+	settings__free(&a);
+	settings__free(&b);
+	return err;
+}
+
 static int check_vary(const json_t *vary, const struct settings *s, const char *path)
 {
 	struct settings scratch;
@@ -41,6 +70,14 @@ static int check_vary(const json_t *vary, const struct settings *s, const char *
 	if (err)
 		return err;
 	json_object_foreach((json_t *)vary, key, list) {
+		if (setting__factor(key) == FACTOR_NONE) {
+			char all[256];
+
+			setting__factors(all, sizeof(all));
+			say__error("%s: vary.%s: may be varied: %s", path, key, all);
+			err = -EINVAL;
+			break;
+		}
 		if (!json_array_size(list) || json_array_size(list) > MAX_VALUES) {
 			say__error("%s: vary.%s must be a list of 1 to %d values",
 				   path, key, MAX_VALUES);
@@ -50,6 +87,7 @@ static int check_vary(const json_t *vary, const struct settings *s, const char *
 			if (!err)
 				err = set_by_key(&scratch, key, item, path);
 		}
+		err = err ?: check_twice(s, key, list, path);
 		if (err)
 			break;
 	}
@@ -127,13 +165,23 @@ static void shuffle(struct cell *cells, unsigned int nr, uint64_t *state)
 	}
 }
 
-/* The factor matters for this arm? B does not exist in an arm of plain X. */
+/*
+ * Whether the factor applies to this arm. Where it does not, the arm is run
+ * with the value that is set, once, and is compared with all values.
+ */
 static bool factor_applies(const char *key, const struct arm *arm)
 {
-	return strcmp(key, "buffer") || arm->has_extra || arm->has_buffer;
+	switch (setting__factor(key)) {
+	case FACTOR_EXTRA:
+		return arm->has_extra;
+	case FACTOR_HINTS:
+		return arm->hints;
+	default:
+		return true;
+	}
 }
 
-/* Arm, then "-KEYvalue" for each factor that takes more than one value. */
+/* Arm, then "-KEY.value" for each factor that takes more than one value. */
 static int make_label(struct cell *c, const struct experiment *e, const struct arm *arm,
 		      const size_t *index)
 {
@@ -144,13 +192,13 @@ static int make_label(struct cell *c, const struct experiment *e, const struct a
 
 	n = (size_t)snprintf(label, sizeof(label), "%s", arm->name);
 	json_object_foreach(e->vary, key, list) {
-		const char *value = json_string_value(json_array_get(list, index[f++]));
+		const char *value = json_string_value(json_array_get(list, index[f++])), *name;
 
 		if (json_array_size(list) < 2 || !factor_applies(key, arm))
 			continue;
-		if (!strncmp(key, "param.", 6))
-			key += 6;
-		n += (size_t)snprintf(label + n, sizeof(label) - n, "-%s.%s", key, value);
+		/* key itself is jansson's way to the next one. */
+		name = !strncmp(key, "param.", 6) ? key + 6 : key;
+		n += (size_t)snprintf(label + n, sizeof(label) - n, "-%s.%s", name, value);
 		if (n > CELL_NAME_MAX)
 			break;
 	}
@@ -171,8 +219,8 @@ static int make_cell(struct cell *c, const struct experiment *e, const struct se
 {
 	int err;
 
-	memset(c, 0, sizeof(*c));
 	strcpy(c->experiment, e->name);
+	c->command = base->command;
 	c->mem_bytes = s->mem_bytes;
 	c->vcpus = (unsigned int)s->vcpus;
 	c->order = (unsigned int)s->order;
@@ -190,7 +238,7 @@ static int make_cell(struct cell *c, const struct experiment *e, const struct se
 	err = err ?: str__fmt(c->qemu, sizeof(c->qemu), "%s", base->qemu);
 	err = err ?: str__fmt(c->rootfs, sizeof(c->rootfs), "%s", base->rootfs);
 	err = err ?: str__fmt(c->tools, sizeof(c->tools), "%s", base->tools);
-	err = err ?: arm__apply(arm, c, s->buffer_bytes);
+	err = err ?: arm__apply(arm, c, s->buffer_bytes, (unsigned int)s->capacity);
 	err = err ?: make_label(c, e, arm, index);
 	if (err)
 		return err;
@@ -202,20 +250,56 @@ static int make_cell(struct cell *c, const struct experiment *e, const struct se
 	return cell__seal(c);
 }
 
-static bool plan_has(const struct plan *p, const struct cell *c)
+/* The settings of one arm for one combination of varied values. */
+static int apply_factors(struct settings *varied, const struct settings *s,
+			 const struct experiment *e, const struct arm *arm, const size_t *index)
 {
+	const char *key;
+	json_t *list;
+	size_t f = 0;
+	int err;
+
+	err = settings__copy(varied, s);
+	json_object_foreach(e->vary, key, list) {
+		json_t *value = json_array_get(list, index[f++]);
+
+		if (!err && factor_applies(key, arm))
+			err = set_by_key(varied, key, value, e->name);
+	}
+	return err;
+}
+
+/*
+ * Take the new cell, which lies behind the last one, unless it is there
+ * already. Two cells of one label would be taken for one: characters that a
+ * label cannot have may have made their values alike.
+ */
+static int keep_cell(struct plan *p)
+{
+	struct cell *c = &p->cells[p->nr];
 	unsigned int i;
 
-	for (i = 0; i < p->nr; i++)
-		if (!strcmp(p->cells[i].hash, c->hash))
-			return true;
-	return false;
+	for (i = 0; i < p->nr; i++) {
+		if (!strcmp(p->cells[i].hash, c->hash)) {
+			cell__free(c);
+			return 0;
+		}
+		if (p->cells[i].repeat == c->repeat && !strcmp(p->cells[i].label, c->label)) {
+			say__error("two different cells would have the label \"%s\": vary values "
+				   "that differ in letters, digits or - _ + .", c->label);
+			cell__free(c);
+			return -EINVAL;
+		}
+	}
+	p->nr++;
+	return 0;
 }
 
 /* All arms for one combination of varied values and one repeat. */
 static int add_arms(struct plan *p, const struct experiment *e, const struct settings *s,
 		    const struct plan_base *base, const size_t *index, unsigned int repeat)
 {
+	struct settings varied;
 	const struct arm *arms[MAX_ARMS];
 	unsigned int nr, i;
 	int err;
@@ -232,31 +316,19 @@ static int add_arms(struct plan *p, const struct experiment *e, const struct set
 		if (!more)
 			return -ENOMEM;
 		p->cells = more;
-		err = make_cell(&p->cells[p->nr], e, s, base, arms[i], index, repeat);
-		if (err || plan_has(p, &p->cells[p->nr]))
+		memset(&p->cells[p->nr], 0, sizeof(*p->cells));
+		err = apply_factors(&varied, s, e, arms[i], index) ?:
+		      make_cell(&p->cells[p->nr], e, &varied, base, arms[i], index, repeat);
+		settings__free(&varied);
+		if (err)
 			cell__free(&p->cells[p->nr]);
 		else
-			p->nr++;
+			err = keep_cell(p);
 	}
 	return err;
 }
 
-static int apply_factors(struct settings *s, const struct experiment *e, const size_t *index)
-{
-	const char *key;
-	json_t *list;
-	size_t f = 0;
-	int err = 0;
-
-	json_object_foreach(e->vary, key, list) {
-		err = set_by_key(s, key, json_array_get(list, index[f++]), e->name);
-		if (err)
-			break;
-	}
-	return err;
-}
-
-/* Count index up like an odometer; false when it is round. */
+/* Count index up like an odometer; false after wrapping around. */
 static bool next_combination(const struct experiment *e, size_t *index)
 {
 	const char *key;
@@ -284,15 +356,7 @@ int plan__make(struct plan *p, const struct experiment *e, const struct settings
 		size_t index[MAX_FACTORS] = { 0 };
 
 		do {
-			struct settings varied;
-
-			err = settings__copy(&varied, s);
-			if (err)
-				break;
-			err = apply_factors(&varied, e, index);
-			if (!err)
-				err = add_arms(p, e, &varied, base, index, r);
-			settings__free(&varied);
+			err = add_arms(p, e, s, base, index, r);
 		} while (!err && next_combination(e, index));
 		shuffle(p->cells + first, p->nr - first, &random);
 	}

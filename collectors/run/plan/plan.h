@@ -35,6 +35,7 @@ void experiment__free(struct experiment *e);
 /* What all cells of a run have in common besides the settings. */
 struct plan_base {
 	const struct arms *arms;
+	const char *command;	/* repeats the run; outlives the plan */
 	const char *workload_name;
 	const char *accel;	/* resolved: kvm or tcg */
 	const char *workload_hash, *kernel, *qemu, *rootfs, *tools;

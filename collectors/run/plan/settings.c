@@ -21,36 +21,44 @@ static const struct setting {
 	uint64_t min, max, step;
 	const char *allowed;	/* for people; the words themselves of a SET_WORD */
 	const char *what;
+	enum factor factor;
 } table[] = {
 #define AT(m)	offsetof(struct settings, m), sizeof(((struct settings *)0)->m)
 	{ "workload", SET_TEXT, AT(workload), 0, 0, 0,
-	  "NAME|PATH", "folder under workloads/, or path of your own, with an executable `run`" },
+	  "NAME|PATH", "folder under workloads/, or path of your own, with an executable `run`",
+	  FACTOR_NONE },
 	{ "arms", SET_TEXT, AT(arms), 0, 0, 0,
-	  "\"ARM ...\"", "mechanisms to compare (see `hintrun list`)" },
-	{ "repeats", SET_COUNT, AT(repeats), 1, 1000, 1, "1 to 1000", "boots of each arm" },
+	  "\"ARM ...\"", "mechanisms to compare (see `hintrun list`)", FACTOR_NONE },
+	{ "repeats", SET_COUNT, AT(repeats), 1, 1000, 1, "1 to 1000", "boots of each arm",
+	  FACTOR_NONE },
 	{ "mem", SET_SIZE, AT(mem_bytes), CELL_MEM_MIN, CELL_MEM_MAX, 2 * MIB,
-	  "64M to 64G in steps of 2M", "memory sold to the guest (X)" },
+	  "64M to 64G in steps of 2M", "memory sold to the guest (X)", FACTOR_ALL },
 	{ "buffer", SET_SIZE, AT(buffer_bytes), 2 * MIB, CELL_MEM_MAX / 2, 2 * MIB,
-	  "2M to 32G in steps of 2M", "hinting buffer, and extra memory of the control (B)" },
+	  "2M to 32G in steps of 2M", "hinting buffer, and extra memory of the control (B)",
+	  FACTOR_EXTRA },
 	{ "ack-delay", SET_ACK, AT(ack_delay), 0, 0, 0,
 	  "0, or DURATION[+DURATION] such as 200ms or 200ms+1ms, at most 600s",
-	  "model of a slow host: answer to a batch, plus per chunk" },
+	  "model of a slow host: answer to a batch, plus per chunk", FACTOR_HINTS },
 	{ "clock", SET_WORD, AT(clock), 0, 0, 0, "auto|virtual|real",
-	  "guest time: instructions executed, or wall time" },
-	{ "accel", SET_WORD, AT(accel), 0, 0, 0, "auto|kvm|tcg", "accelerator" },
+	  "guest time: instructions executed, or wall time", FACTOR_NONE },
+	{ "accel", SET_WORD, AT(accel), 0, 0, 0, "auto|kvm|tcg", "accelerator", FACTOR_NONE },
 	{ "seed", SET_COUNT, AT(seed), 0, UINT32_MAX, 1, "0 to 4294967295",
-	  "of the workload, the order of cells and the guest's random numbers" },
-	{ "jobs", SET_COUNT, AT(jobs), 1, 256, 1, "1 to 256", "cells run at once" },
-	{ "vcpus", SET_COUNT, AT(vcpus), 1, 64, 1, "1 to 64", "virtual CPUs" },
-	{ "order", SET_COUNT, AT(order), 0, 10, 1, "0 to 10", "smallest order hinted" },
+	  "of the workload, the order of cells and the guest's random numbers", FACTOR_NONE },
+	{ "jobs", SET_COUNT, AT(jobs), 1, 256, 1, "1 to 256", "cells run at once", FACTOR_NONE },
+	{ "vcpus", SET_COUNT, AT(vcpus), 1, 64, 1, "1 to 64", "virtual CPUs",
+	  FACTOR_ALL },
+	{ "order", SET_COUNT, AT(order), 0, 10, 1, "0 to 10", "smallest order hinted",
+	  FACTOR_HINTS },
 	{ "delay-ms", SET_COUNT, AT(delay_ms), 0, 3600000, 1, "0 to 3600000",
-	  "guest's pause before a reporting pass" },
+	  "guest's pause before a reporting pass", FACTOR_HINTS },
+	{ "capacity", SET_COUNT, AT(capacity), 1, CELL_CAPACITY_MAX, 1, "1 to 1024",
+	  "chunks in a batch, at most (default: of the arm)", FACTOR_HINTS },
 	{ "time-limit", SET_TIME, AT(time_limit_ns), NSEC_PER_SEC, 86400 * NSEC_PER_SEC, 1,
-	  "1s to 86400s", "wall time a cell may take" },
+	  "1s to 86400s", "wall time a cell may take", FACTOR_NONE },
 	{ "hang-limit", SET_TIME, AT(hang_limit_ns), NSEC_PER_SEC, 86400 * NSEC_PER_SEC, 1,
-	  "1s to 86400s", "wall time a guest may be silent" },
+	  "1s to 86400s", "wall time a guest may be silent", FACTOR_NONE },
 	{ "quick", SET_FLAG, AT(quick), 0, 0, 0, "0|1",
-	  "one repeat (unless given) of a shortened workload" },
+	  "one repeat (unless given) of a shortened workload", FACTOR_NONE },
 #undef AT
 };
 
@@ -67,6 +75,41 @@ static const struct setting *find(const char *name)
 bool setting__exists(const char *name)
 {
 	return find(name) != NULL;
+}
+
+enum factor setting__factor(const char *name)
+{
+	const struct setting *def = find(name);
+
+	if (!strncmp(name, "param.", 6))
+		return FACTOR_ALL;
+	return def ? def->factor : FACTOR_NONE;
+}
+
+void setting__factors(char *buf, size_t size)
+{
+	size_t i, n = 0;
+
+	buf[0] = '\0';
+	for (i = 0; i < ARRAY_SIZE(table) && n < size; i++)
+		if (table[i].factor)
+			n += (size_t)snprintf(buf + n, size - n, "%s ", table[i].name);
+	if (n < size)
+		snprintf(buf + n, size - n, "param.NAME");
+}
+
+bool settings__same(const struct settings *a, const struct settings *b, const char *name)
+{
+	const struct setting *def = find(name);
+
+	if (!strncmp(name, "param.", 6))
+		return json_equal(json_object_get(a->params, name + 6),
+				  json_object_get(b->params, name + 6));
+	/* One time may be written in several ways. */
+	if (def->type == SET_ACK)
+		return a->ack_base_ns == b->ack_base_ns &&
+		       a->ack_per_chunk_ns == b->ack_per_chunk_ns;
+	return !memcmp((const char *)a + def->offset, (const char *)b + def->offset, def->size);
 }
 
 int settings__init(struct settings *s)

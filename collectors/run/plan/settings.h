@@ -28,6 +28,7 @@ struct settings {
 	uint64_t vcpus;
 	uint64_t order;
 	uint64_t delay_ms;
+	uint64_t capacity;		/* 0: the arm's own */
 	uint64_t time_limit_ns;		/* wall time of a cell */
 	uint64_t hang_limit_ns;		/* wall time without a sign of life */
 	bool quick;
@@ -39,6 +40,21 @@ void settings__free(struct settings *s);
 int settings__copy(struct settings *to, const struct settings *from);
 
 bool setting__exists(const char *name);
+
+/* Which arms a setting means anything to, and so may be varied in. */
+enum factor {
+	FACTOR_NONE,	/* not to be varied: the same for all cells of a results folder */
+	FACTOR_ALL,	/* every arm */
+	FACTOR_HINTS,	/* arms that hint */
+	FACTOR_EXTRA,	/* arms with memory beyond X */
+};
+
+/* Also of param.NAME. */
+enum factor setting__factor(const char *name);
+/* Print the names of the settings that may be varied, with blanks between, into buf. */
+void setting__factors(char *buf, size_t size);
+/* Is the setting the same in both, however it was written? Also of param.NAME. */
+bool settings__same(const struct settings *a, const struct settings *b, const char *name);
 /* Says what is wrong and what is allowed; `where` names the source. */
 int settings__set(struct settings *s, const char *name, const char *value, const char *where);
 /* A workload parameter. */

@@ -46,12 +46,14 @@ static int put_run(FILE *f, const struct record *r, const struct axis *axis)
 
 	clock = json_pack("{s:s, s:o}", "mode", r->cell->clock, "host_minus_guest_ns",
 			  axis__offset(axis, &offset) ? json_integer(offset) : json_null());
-	return put_json(f, json_pack("{s:s, s:i, s:s, s:s, s:o, s:O, s:o, s:o}",
+	return put_json(f, json_pack("{s:s, s:i, s:s, s:s, s:s?, s:o, s:O?, s:O, s:o, s:o}",
 				     "type", "run",
-				     "schema", CELL_SCHEMA,
+				     "schema", RECORD_SCHEMA,
 				     "cell", r->cell->name,
 				     "experiment", r->cell->experiment,
+				     "command", r->cell->command,
 				     "spec", cell__spec(r->cell),
+				     "arm", r->cell->arm_def,
 				     "host", r->host,
 				     "guest", r->guest->hello ? json_incref(r->guest->hello)
 							      : json_null(),

@@ -19,6 +19,7 @@ enum shape {
 	UINTS,		/* list of at most 64 UINT */
 	PAIRS,		/* list of at most 64 [UINT, UINT] */
 	COUNTS,		/* as PAIRS, MAX_BUCKETS long, first numbers ascending */
+	STRINGS,	/* object of name to STR */
 	ZONES,		/* list of zones */
 	GUEST_ZONES,	/* list of zones as in hello, nothing else in them */
 };
@@ -52,7 +53,7 @@ static const struct field hello_fields[] = {
 	{ "features", STR, true }, { "order", INT, true }, { "delay_ms", INT, true },
 	{ "capacity", INT, true }, { "buffer_wanted_pages", UINT, true },
 	{ "buffer_held_pages", UINT, true }, { "zones", GUEST_ZONES, true },
-	{ "swap_kib", UINT, true }, { 0 },
+	{ "swap_kib", UINT, true }, { "parameters", STRINGS, false }, { 0 },
 };
 
 static const struct field task_fields[] = {
@@ -200,6 +201,19 @@ static bool is_map(const json_t *v)
 	return true;
 }
 
+static bool is_strings(const json_t *v)
+{
+	const char *key;
+	json_t *item;
+
+	if (!json_is_object(v) || json_object_size(v) > 64)
+		return false;
+	json_object_foreach((json_t *)v, key, item)
+		if (!json_is_string(item))
+			return false;
+	return true;
+}
+
 static bool is_uints(const json_t *v)
 {
 	size_t i, n = json_array_size(v);
@@ -280,6 +294,8 @@ static bool is_shape(const json_t *v, enum shape shape)
 		return is_pairs(v, 64, false);
 	case COUNTS:
 		return is_pairs(v, MAX_BUCKETS, true);
+	case STRINGS:
+		return is_strings(v);
 	case ZONES:
 		return is_zones(v, zone_fields, false);
 	case GUEST_ZONES:

@@ -218,6 +218,27 @@ static void push_balloon(struct qemu_args *a, const struct cell *c)
 	     c->ack_base_ns, c->ack_per_chunk_ns, props);
 }
 
+/* The arm's parameters come last: they are all that differs between arms. */
+static void push_kernel_params(struct qemu_args *a, const struct cell *c)
+{
+	char more[1024] = "";
+	const char *key;
+	json_t *value;
+	size_t n = 0;
+
+	json_object_foreach(c->kernel_params, key, value) {
+		n += (size_t)snprintf(more + n, sizeof(more) - n, " %s=%s", key,
+				      json_string_value(value));
+		if (n >= sizeof(more)) {
+			a->err = -E2BIG;
+			return;
+		}
+	}
+	push(a, "-append");
+	push(a, KERNEL_CMDLINE " page_reporting.page_reporting_order=%u page_reporting.delay_ms=%u"
+	     " page_reporting.capacity=%u%s", c->order, c->delay_ms, c->capacity, more);
+}
+
 int qemu__args(struct qemu_args *a, const struct cell *c, const struct images *im,
 	       const struct qemu_files *files)
 {
@@ -242,9 +263,7 @@ int qemu__args(struct qemu_args *a, const struct cell *c, const struct images *i
 	push(a, files->qmp_fd < 0 ? "reboot=shutdown" : "reboot=shutdown,shutdown=pause");
 	push(a, "-kernel");
 	push(a, "%s", im->kernel);
-	push(a, "-append");
-	push(a, KERNEL_CMDLINE " page_reporting.page_reporting_order=%u page_reporting.delay_ms=%u"
-	     " page_reporting.capacity=%u", c->order, c->delay_ms, c->capacity);
+	push_kernel_params(a, c);
 	push_nvdimm(a, 0, im->rootfs, im->rootfs_bytes);
 	push_nvdimm(a, 1, files->payload, files->payload_bytes);
 	push(a, "-fw_cfg");

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "run/plan/arms.h"
 #include "run/vm/console.h"
 #include "run/vm/device.h"
 #include "run/record/guest.h"
@@ -65,6 +66,7 @@ struct vm {
 	enum failure failure;
 	char detail[256];
 	bool stop;		/* told to stop */
+	bool is_arm_checked;	/* hello has come and its arm is as asked for */
 };
 
 /* The first failure of lowest rank stays. */
@@ -260,6 +262,18 @@ static bool read_tail(struct vm *vm, int i)
 	return true;
 }
 
+/* A guest in which another mechanism runs than was asked for is no use to anyone. */
+static void check_arm(struct vm *vm)
+{
+	char why[160];
+
+	if (vm->is_arm_checked || !vm->guest.hello)
+		return;
+	vm->is_arm_checked = true;
+	if (!arm__is_as_expected(vm->cell, vm->guest.hello, why, sizeof(why)))
+		fail(vm, FAIL_BOOT, "%s", why);
+}
+
 static bool read_tails(struct vm *vm)
 {
 	char events[4096];
@@ -270,6 +284,7 @@ static bool read_tails(struct vm *vm)
 		;	/* only wakes us; the files say what is new */
 	for (i = 0; i < NR_TAILS; i++)
 		more |= read_tail(vm, i);
+	check_arm(vm);
 	if (vm->guest.err)
 		fail(vm, FAIL_INFRASTRUCTURE, "out of memory while reading the guest's stream");
 	else if (is_stream_too_much(vm))

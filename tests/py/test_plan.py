@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an experiment becomes: arms, factors and workloads are data, each in one
+place. Where a cell is run it is run by the fake QEMU, so nothing boots."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from test_runner import HINTRUN, TOP, Bench
+
+pytestmark = pytest.mark.skipif(not HINTRUN.exists(), reason="build/bin/hintrun is not built")
+
+TOY_ARM = {
+    "schema": 1, "description": "a toy", "role": "rival", "order": 15,
+    "colour": {"light": "#112233", "dark": "#aabbcc"}, "hints": True, "memory": "x+b",
+    "capacity": 8, "device": {"free-page-reporting": "on"},
+    "kernel": {"page_reporting.max_out_kib": "$buffer_kib"},
+    "expect": {"features": {"5": True}, "parameters": {"max_out_kib": "$buffer_kib"}},
+}  # fmt: skip
+
+
+class Checkout(Bench):
+    """A scratch copy of what the planner reads, to add to."""
+
+    def __init__(self, tmp: Path) -> None:
+        super().__init__(tmp)
+        self.root = tmp / "root"
+        for folder in ("arms", "experiments", "workloads"):
+            shutil.copytree(TOP / folder, self.root / folder)
+
+    def experiment(self, name: str = "exp", **fields: dict) -> None:
+        text = json.dumps({"schema": 1, "description": "a test", **fields})
+        (self.root / f"experiments/{name}.json").write_text(text)
+
+    def arm(self, name: str, **changes: object) -> None:
+        (self.root / f"arms/{name}.json").write_text(json.dumps(TOY_ARM | changes))
+
+    def plan(self, *more: str, arms: str = "none reporting buffer") -> list[dict]:
+        """The specs of the cells of experiment `exp`."""
+        r = self.hintrun("plan", *self.command("--root", str(self.root), "--experiment", "exp",
+                                               "--arms", arms, *more)[2:])  # fmt: skip
+        assert r.returncode == 0, r.stdout + r.stderr
+        assert not self.out.exists(), "nothing is run"
+        return [json.loads(line)["spec"] for line in r.stdout.splitlines()]
+
+    def refused(self, *more: str) -> str:
+        r = self.hintrun("plan", *self.command("--root", str(self.root), *more)[2:])
+        assert r.returncode == 2, r.stdout + r.stderr
+        return r.stderr
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+def test_an_arm_is_one_file(checkout: Checkout) -> None:
+    before = {p: p.read_bytes() for p in checkout.root.rglob("*") if p.is_file()}
+    checkout.experiment()
+    old = {s["label"]: s for s in checkout.plan(arms="none reporting")}
+    checkout.arm("toy")
+    listed = checkout.hintrun("list", "--root", str(checkout.root)).stdout
+    rows = [line.split() for line in listed.splitlines()]
+    names = [row[0] for row in rows if len(row) > 3 and row[2] in ("baseline", "rival", "control", "cure")]
+    assert names.index("none") < names.index("toy") < names.index("reporting"), "by its order"
+    assert ["toy", "15", "rival", "a", "toy"] in rows
+
+    specs = {s["label"]: s for s in checkout.plan(arms="none toy reporting")}
+    assert {k: v for k, v in specs.items() if k != "toy"} == old, "other cells stay as they were"
+    toy = specs["toy"]
+    assert toy["kernel_params"] == {"page_reporting.max_out_kib": "65536"}
+    assert toy["extra_bytes"] == 64 << 20 and toy["buffer_bytes"] == 0 and toy["capacity"] == 8
+    r = checkout.run("good", "--root", str(checkout.root), "--arms", "toy")
+    assert r.returncode == 0, r.stdout + r.stderr
+    run = checkout.record()[0]
+    assert run["arm"] == TOY_ARM | {"name": "toy"}, "the record has the definition"
+    assert "page_reporting.max_out_kib=65536" in run["host"]["qemu_cmd"]
+
+    after = {p: p.read_bytes() for p in checkout.root.rglob("*") if p.is_file()}
+    changed = {p for p in after if after[p] != before.get(p)}
+    assert changed == {checkout.root / "arms/toy.json", checkout.root / "experiments/exp.json"}
+
+
+def test_no_arm_is_named_in_a_source_file_of_the_runner() -> None:
+    """As a string of its own; "none" and "buffer" are also words of other tables."""
+    names = {p.stem for p in (TOP / "arms").glob("*.json")} - {"none", "buffer"}
+    for path in (TOP / "collectors").rglob("*.[ch]"):
+        text = path.read_text()
+        for name in names:
+            assert f'"{name}"' not in text, f"{path} names the arm {name}"
+
+
+def test_words_of_an_arm_do_not_change_its_cells(checkout: Checkout) -> None:
+    checkout.experiment()
+    checkout.arm("toy")
+    [before] = checkout.plan(arms="toy")
+    checkout.arm("toy", description="other words", order=99, role="cure")
+    assert checkout.plan(arms="toy") == [before]
+    checkout.arm("toy", capacity=9)
+    assert checkout.plan(arms="toy") != [before]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"role": "hero"}, "baseline, rival, cure or control"),
+        ({"colour": {"light": "red", "dark": "#000000"}}, "#rrggbb"),
+        ({"order": "first"}, "order"),
+        ({"hints": "yes"}, "hints must be true or false"),
+        ({"memory": "y"}, '"x" or "x+b"'),
+        ({"memory": "x"}, 'needs an arm with memory "x+b"'),
+        ({"capacity": 0}, "capacity must be 1 to"),
+        ({"device": {"a,b": "on"}}, "device.a,b"),
+        ({"device": {"a": "on,b=1"}}, "device.a"),
+        ({"kernel": {"panic": "1 init=/x"}}, "kernel.panic"),
+        ({"kernel": {"panic": "$bufer"}}, "$buffer, $buffer_kib or $capacity"),
+        ({"expect": {"features": {"64": True}}}, "a bit, 0 to 63"),
+        ({"controls": ["nobody"]}, "no arm nobody"),
+        ({"role": "control"}, '"of"'),
+        ({"role": "control", "of": "nobody"}, "no arm nobody"),
+        ({"colour": None}, "colour"),
+        ({"sub": 1}, 'unknown field "sub"'),
+    ],
+)
+def test_a_wrong_arm_is_refused(checkout: Checkout, changes: dict, said: str) -> None:
+    checkout.arm("toy", **changes)
+    err = checkout.refused()
+    assert "arms/toy.json" in err and said in err
+
+
+@pytest.mark.parametrize(
+    ("arm", "flip", "said"),
+    [
+        ("none", "0x20", "arm none expects feature bit 5 to be off, the guest negotiated 0x22"),
+        ("buffer", "0x100000", "arm buffer expects feature bit 20 to be on"),
+    ],
+)
+def test_an_arm_that_was_not_negotiated_fails_at_once(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, arm: str, flip: str, said: str
+) -> None:
+    monkeypatch.setenv("FAKE_FEATURES_FLIPPED", flip)
+    r = checkout.run("hang", "--arms", f"{arm} reporting-xb")  # it would hang for 30 s
+    assert r.returncode == 1, r.stderr
+    [cell] = [c for c in checkout.cells() if c.name.startswith(arm)]
+    end = checkout.record(cell)[-1]
+    assert end["failure"] == "boot" and said in end["failure_detail"]
+
+
+def test_a_parameter_that_is_not_read_back_fails(checkout: Checkout) -> None:
+    checkout.arm("toy", expect={"parameters": {"no_such": "$buffer_kib"}})
+    r = checkout.run("hang", "--root", str(checkout.root), "--arms", "toy")
+    assert r.returncode == 1, r.stderr
+    end = checkout.record()[-1]
+    assert end["failure"] == "boot"
+    assert "expects page_reporting.no_such=65536, the guest read back nothing" in end["failure_detail"]
+
+
+def test_controls_come_along_unless_one_is_named(checkout: Checkout) -> None:
+    checkout.experiment()
+    checkout.arm("toy", controls=["none", "reporting"])
+    assert {s["arm"] for s in checkout.plan(arms="toy")} == {"none", "reporting", "toy"}
+    assert {s["arm"] for s in checkout.plan(arms="toy none")} == {"none", "toy"}
+
+
+FACTORS = {
+    "ack-delay": (["5ms", "20ms+1ms"], ("ack_base_ns", [5_000_000, 20_000_000]), "hints"),
+    "buffer": (["16M", "32M"], ("extra_bytes", [16 << 20, 32 << 20]), "extra"),
+    "mem": (["256M", "512M"], ("mem_bytes", [256 << 20, 512 << 20]), "all"),
+    "order": (["0", "9"], ("order", [0, 9]), "hints"),
+    "vcpus": (["1", "2"], ("vcpus", [1, 2]), "all"),
+    "delay-ms": (["100", "2000"], ("delay_ms", [100, 2000]), "hints"),
+    "capacity": (["16", "64"], ("capacity", [16, 64]), "hints"),
+    "param.rate": (["100", "200"], None, "all"),
+}
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_every_factor_plans_right(checkout: Checkout, factor: str) -> None:
+    values, field, applies = FACTORS[factor]
+    checkout.experiment(vary={factor: values})
+    specs = checkout.plan()
+    touched = {"all": {"none", "reporting", "reporting-xb", "buffer"},
+               "hints": {"reporting", "reporting-xb", "buffer"},
+               "extra": {"reporting-xb", "buffer"}}[applies]  # fmt: skip
+    by_arm: dict[str, list[dict]] = {}
+    for s in specs:
+        by_arm.setdefault(s["arm"], []).append(s)
+    for arm in ("none", "reporting", "reporting-xb", "buffer"):
+        if arm not in touched:
+            assert [s["label"] for s in by_arm[arm]] == [arm], "once, under its own name"
+            continue
+        name = factor.removeprefix("param.")
+        assert {s["label"] for s in by_arm[arm]} == {f"{arm}-{name}.{v}" for v in values}
+        if field:
+            assert sorted(s[field[0]] for s in by_arm[arm]) == field[1]
+        else:
+            assert {s["params"]["rate"] for s in by_arm[arm]} == set(values)
+    assert len({s["label"] for s in specs}) == len(specs)
+
+
+def test_two_factors_are_multiplied_out(checkout: Checkout) -> None:
+    checkout.experiment(vary={"buffer": ["16M", "32M"], "ack-delay": ["5ms", "50ms"]})
+    labels = sorted(s["label"] for s in checkout.plan(arms="none reporting buffer reporting-xb"))
+    both = [f"-buffer.{b}-ack-delay.{d}" for b in ("16M", "32M") for d in ("50ms", "5ms")]
+    assert labels == sorted(["none", "reporting-ack-delay.5ms", "reporting-ack-delay.50ms",
+                             *["buffer" + x for x in both], *["reporting-xb" + x for x in both]])  # fmt: skip
+
+
+def test_a_value_given_is_no_longer_varied(checkout: Checkout) -> None:
+    checkout.experiment(vary={"ack-delay": ["5ms", "50ms"], "param.rate": ["1", "2"]})
+    specs = checkout.plan("--ack-delay", "7ms", "--param", "rate=3", arms="reporting")
+    assert [(s["label"], s["ack_base_ns"], s["params"]) for s in specs] == [
+        ("reporting", 7_000_000, {"rate": "3"})]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        ({"accel": ["tcg", "kvm"]}, "may be varied: mem buffer ack-delay"),
+        ({"arms": ["none", "buffer"]}, "may be varied"),
+        ({"mem": ["1G", "1024M"]}, '"1G" and "1024M" are the same'),
+        ({"ack-delay": ["5ms", "5000us"]}, "are the same"),
+        ({"order": ["11"]}, "0 to 10"),
+        ({"param.x": ["a/b", "a.b"]}, "two different cells would have the label"),
+        ({"param.order": ["1", "2"], "order": ["1", "2"]}, ""),
+    ],
+)
+def test_what_cannot_be_varied_is_refused(checkout: Checkout, vary: dict, said: str) -> None:
+    checkout.experiment(vary=vary)
+    if said:
+        assert said in checkout.refused("--experiment", "exp", "--arms", "reporting")
+    else:
+        assert len(checkout.plan(arms="reporting")) == 4
