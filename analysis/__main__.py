@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 EXIT_OK = 0
 EXIT_INCOMPLETE = 1
@@ -45,6 +46,11 @@ def write_file(path: Path, content: str) -> None:
         raise
 
 
+def write_products(numbers: Path, content: dict[str, Any], page: Path, html: str) -> None:
+    write_file(numbers, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_file(page, html)
+
+
 def report(results: Path, out: Path, allow_loss: bool) -> int:
     # Imported here so that --help and judge work without matplotlib and jinja2.
     from analysis.compare.analyse import analyse, summary
@@ -53,10 +59,8 @@ def report(results: Path, out: Path, allow_loss: bool) -> int:
     from analysis.report.text import terminal
 
     a = analyse(load_results(results), allow_loss)
-    write_file(results / "summary.json", json.dumps(summary(a), indent=1, allow_nan=False) + "\n")
-    write_file(out, render(a))
-    print(terminal(a))
-    print(f"\n{out.resolve()}")
+    write_products(results / "summary.json", summary(a), out, render(a))
+    print(f"{terminal(a)}\n\n{out.resolve()}")
     unreadable = [c for c in a.cells if c.why.startswith("unreadable record")]
     for c in unreadable:
         print(f"analysis: {c.why}", file=sys.stderr)
@@ -90,14 +94,14 @@ def judge(path: Path) -> int:
 
 
 def bench(results: Path) -> int:
-    from analysis.bench.bench import analyse_bench, load_bench
-    from analysis.bench.report import bench_json, bench_terminal, render_bench
+    from analysis.bench.bench import analyse_bench
+    from analysis.bench.boots import load_bench
+    from analysis.bench.page import bench_json, render_bench
+    from analysis.bench.terminal import bench_terminal
 
     b = analyse_bench(load_bench(results))
-    write_file(results / "bench.json", json.dumps(bench_json(b), indent=1, allow_nan=False) + "\n")
-    write_file(results / "bench.html", render_bench(b))
-    print(bench_terminal(b))
-    print(f"\n{(results / 'bench.html').resolve()}")
+    write_products(results / "bench.json", bench_json(b), results / "bench.html", render_bench(b))
+    print(f"{bench_terminal(b)}\n\n{(results / 'bench.html').resolve()}")
     return EXIT_INCOMPLETE if b.failed else EXIT_OK
 
 

@@ -3,55 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from analysis.record import hist
 from analysis.judge.judge import ATTRIBUTABLE, GENUINE
 from analysis.record.model import Hist
 from analysis.compare.stats import CellStats
-from analysis.report.style import GRID, MUTED, PAPER, RC, TEXT, ArmStyle, arm_style, to_svg
+from analysis.report.figure import WIDTH, FigureSvg, Key, stack
+from analysis.report.style import GRID, MUTED, PAPER, RC, ArmStyle, to_svg
 
-WIDTH = 10.8  # inch; at 72 points the SVG is as wide as the text column
 MAX_ROUNDS = 400
 MAX_ROWS = 40
 
 Arms = Mapping[str, Sequence[CellStats]]
+Look = Mapping[str, ArmStyle]
 
 
-@dataclass(frozen=True)
-class FigureSvg:
-    svg: str
-    title: str
-    caption: str
-
-
-def styles(arms: Arms) -> dict[str, ArmStyle]:
-    """A style per label: colour by arm, dash by label within the arm."""
-    seen: dict[str, int] = {}
-    out = {}
-    for label, cells in arms.items():
-        arm = cells[0].record.spec.arm if cells else label
-        out[label] = arm_style(arm, seen.get(arm, 0))
-        seen[arm] = seen.get(arm, 0) + 1
-    return out
-
-
-def stack(rows: int, height: float, ratios: Sequence[float] | None = None, **kwargs: object):
-    return plt.subplots(
-        rows,
-        1,
-        figsize=(WIDTH, height),
-        squeeze=False,
-        gridspec_kw={"height_ratios": ratios} if ratios else None,
-        **kwargs,
-    )
+def arm_keys(labels: Iterable[str], look: Look) -> tuple[Key, ...]:
+    return tuple(Key("dashed" if look[x].dash else "line", x, look[x].css) for x in labels)
 
 
 def _verdict_mark(ax: Axes, x: float, y: float, kind: str, colour: str) -> None:
@@ -62,16 +36,15 @@ def _verdict_mark(ax: Axes, x: float, y: float, kind: str, colour: str) -> None:
         ax.plot([x], [y], linestyle="", marker="x", markersize=7, markeredgewidth=1.2, color=colour)
 
 
-def round_map(arms: Arms) -> FigureSvg | None:
+def round_map(arms: Arms, look: Look) -> FigureSvg | None:
     """Which rounds lost a process: a row per run, a column per round; runs of one repeat line up."""
     rows = [(label, c) for label, cells in arms.items() for c in cells if c.rounds][:MAX_ROWS]
     if not rows:
         return None
-    look = styles(arms)
     last = min(max(max(c.rounds) for _, c in rows), MAX_ROUNDS)
     first = min(min(c.rounds) for _, c in rows)
     with plt.rc_context(RC):
-        fig, axes = stack(1, 0.75 + 0.235 * len(rows))
+        fig, axes = stack(1, 0.5 + 0.235 * len(rows))
         ax = axes[0, 0]
         ax.grid(visible=False)
         for y, (label, cell) in enumerate(rows):
@@ -97,34 +70,7 @@ def round_map(arms: Arms) -> FigureSvg | None:
         ax.set_xlim(first - 1, last + 1)
         ax.set_xlabel("round of the workload (the same schedule in every row)")
         ax.spines["left"].set_visible(False)
-        square = {"marker": "s", "linestyle": "", "markersize": 7, "color": TEXT}
-        handles = [
-            Line2D([], [], **square),
-            (
-                Line2D([], [], markerfacecolor=PAPER, **square),
-                Line2D([], [], marker="x", linestyle="", markersize=5, color=TEXT),
-            ),
-            Line2D([], [], markerfacecolor=PAPER, **square),
-            Line2D([], [], marker="o", linestyle="", markersize=2, color=MUTED),
-        ]
-        names = [
-            "killed, attributable: the memory was there, held by hinting",
-            "genuine: short of memory anyway",
-            "undetermined",
-            "nobody killed",
-        ]
-        height = fig.get_figheight()
-        fig.tight_layout(pad=0.4, rect=(0, 0, 1, 1 - 0.25 / height))
-        fig.legend(
-            handles,
-            names,
-            loc="upper left",
-            bbox_to_anchor=(0, 1),
-            ncol=4,
-            handletextpad=0.3,
-            columnspacing=1.8,
-            borderaxespad=0.1,
-        )
+        fig.tight_layout(pad=0.4)
         svg = to_svg(
             fig, "rounds", "Rounds that lost a process", f"{len(rows)} runs, rounds {first} to {last}."
         )
@@ -135,6 +81,12 @@ def round_map(arms: Arms) -> FigureSvg | None:
             "A row is one run (one boot), a column one round of the neighbour's wave;"
             " rows with the same # had the same seed and schedule."
         ),
+        keys=(
+            Key("full", "killed, attributable: the memory was there, held by hinting"),
+            Key("crossed", "killed, genuine: short of memory anyway"),
+            Key("open", "killed, undetermined"),
+            Key("dot", "no process killed", "var(--muted)"),
+        ),
     )
 
 
@@ -142,13 +94,13 @@ def _merged(cells: Sequence[CellStats], name: str) -> Hist | None:
     return hist.merge([c.record.hists[name] for c in cells if name in c.record.hists])
 
 
-def latency_ccdf(arms: Arms) -> FigureSvg | None:
+def latency_ccdf(arms: Arms, look: Look) -> FigureSvg | None:
     """Share of requests slower than x, all runs of an arm together."""
-    look = styles(arms)
     with plt.rc_context(RC):
         fig, axes = stack(1, 3.7)
         ax = axes[0, 0]
         fewest = 0
+        drawn = []
         for label, cells in arms.items():
             for name, style in (
                 ("request_latency", {"linewidth": 1.6}),
@@ -165,11 +117,11 @@ def latency_ccdf(arms: Arms) -> FigureSvg | None:
                     y[seen],
                     where="post",
                     color=look[label].colour,
-                    label=label if name == "request_latency" else None,
                     **style,
                     **extra,
                 )
                 fewest = max(fewest, h.n)
+                drawn.append(label)
         if not fewest:
             plt.close(fig)
             return None
@@ -193,7 +145,6 @@ def latency_ccdf(arms: Arms) -> FigureSvg | None:
         ax.set_ylim(bottom, 1.0)
         ax.set_xlabel("request latency, ms")
         ax.set_ylabel("share of requests slower")
-        ax.legend(loc="upper right")
         fig.tight_layout(pad=0.4)
         svg = to_svg(
             fig, "ccdf", "Request latency", "Complementary cumulative distribution, logarithmic axes."
@@ -203,14 +154,15 @@ def latency_ccdf(arms: Arms) -> FigureSvg | None:
         "Share of requests slower than a latency",
         (
             "All runs of an arm together. Thick: from the intended start, so a stalled"
-            " server is charged for the requests it kept waiting; thin: service time, from the actual send."
+            " server is charged for the requests it kept waiting; thin: from the actual send. Requests that"
+            " got no answer are in neither."
         ),
+        keys=arm_keys(dict.fromkeys(drawn), look),
     )
 
 
-def hold_and_ack(arms: Arms) -> FigureSvg | None:
+def hold_and_ack(arms: Arms, look: Look) -> FigureSvg | None:
     """How long batches were away, and how much of that the host took."""
-    look = styles(arms)
     data = {
         label: [
             (b.done_ns - b.start_ns, max(b.ack_ns - b.sent_ns, 0)) for c in cells for b in c.record.batches
@@ -223,41 +175,45 @@ def hold_and_ack(arms: Arms) -> FigureSvg | None:
     values = np.array([max(v, 1) for rows in data.values() for row in rows for v in row], dtype=float) / 1e6
     low, high = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()) + 1e-9)
     bins = np.logspace(low, max(high, low + 1), int(max(high - low, 1)) * 12 + 1)
+    columns = (
+        "Hold: first chunk taken to last chunk back",
+        "Answer of the host: sent to acknowledged",
+    )
     with plt.rc_context(RC):
-        fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.7), squeeze=False, sharey=True, sharex=True)
-        for i, title in enumerate(
-            ("Hold: first chunk taken to last chunk back", "Answer of the host: sent to acknowledged")
-        ):
-            ax = axes[0, i]
-            for label, rows in data.items():
+        # A row per arm: on common axes arms with the same host would hide each other.
+        fig, axes = plt.subplots(
+            len(data), 2, figsize=(WIDTH, 0.7 + 0.95 * len(data)), squeeze=False, sharey=True, sharex=True
+        )
+        for (label, rows), pair in zip(data.items(), axes, strict=True):
+            for i, ax in enumerate(pair):
                 x = np.maximum(np.array([row[i] for row in rows], dtype=float), 1) / 1e6
                 ax.hist(
                     x,
                     bins=bins,
                     weights=np.full(len(x), 100 / len(x)),
                     histtype="stepfilled",
-                    color=look[label].colour,
-                    alpha=0.12,
+                    facecolor=look[label].colour,
+                    edgecolor=look[label].colour,
+                    linewidth=1.2,
+                    alpha=0.55,
                 )
-                ax.hist(
-                    x,
-                    bins=bins,
-                    weights=np.full(len(x), 100 / len(x)),
-                    histtype="step",
-                    linewidth=1.3,
+                ax.set_xscale("log")
+                ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+                ax.annotate(
+                    f"{label} \N{MIDDLE DOT} {len(x)} batches",
+                    (0, 1),
+                    xycoords="axes fraction",
+                    xytext=(6, -4),
+                    textcoords="offset points",
+                    va="top",
                     color=look[label].colour,
-                    label=f"{label} ({len(x)})",
+                    fontweight="bold",
                 )
-            ax.set_xscale("log")
-            ax.set_title(title)
-            ax.set_xlabel("ms")
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-        axes[0, 0].set_ylabel("% of batches")
-        handles = [
-            Line2D([], [], color=look[k].colour, label=f"{k} ({len(v)} batches)") for k, v in data.items()
-        ]
-        fig.tight_layout(pad=0.4, w_pad=1.5, rect=(0, 0, 1, 1 - 0.28 / fig.get_figheight()))
-        fig.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 1), ncol=4, borderaxespad=0.1)
+            pair[0].set_ylabel("% of batches")
+        for i, title in enumerate(columns):
+            axes[0, i].set_title(title)
+            axes[-1, i].set_xlabel("ms")
+        fig.tight_layout(pad=0.4, w_pad=1.5, h_pad=0.6)
         svg = to_svg(
             fig, "hold", "Hold and acknowledgement time of batches", "Histograms over logarithmic time."
         )
@@ -271,13 +227,12 @@ def hold_and_ack(arms: Arms) -> FigureSvg | None:
     )
 
 
-def trade(arms: Arms) -> FigureSvg | None:
+def trade(arms: Arms, look: Look) -> FigureSvg | None:
     """What the host gets against what the guest gives up, a point per run."""
-    look = styles(arms)
     with plt.rc_context(RC):
         fig, axes = stack(1, 2.9)
         ax = axes[0, 0]
-        shown = False
+        shown = []
         for label, cells in arms.items():
             points = [
                 (c.values["rss_mib"], c.values["exposure_mib_s"])
@@ -286,7 +241,7 @@ def trade(arms: Arms) -> FigureSvg | None:
             ]
             if not points:
                 continue
-            shown = True
+            shown.append(label)
             x, y = np.array(points, dtype=float).T
             ax.plot(
                 x,
@@ -297,7 +252,6 @@ def trade(arms: Arms) -> FigureSvg | None:
                 color=look[label].colour,
                 markeredgecolor=PAPER,
                 markeredgewidth=0.8,
-                label=label,
                 clip_on=False,
                 zorder=3,
             )
@@ -308,11 +262,11 @@ def trade(arms: Arms) -> FigureSvg | None:
         ax.margins(x=0.08)
         ax.set_xlabel("host memory in use, mean over the measured phase, MiB (less is better for the host)")
         ax.set_ylabel("exposure, MiB s\n(less is better for the guest)")
-        ax.legend(loc="upper left", bbox_to_anchor=(1.005, 1))
         fig.tight_layout(pad=0.6)
         svg = to_svg(fig, "trade", "Host memory against exposure", "A point per run.")
     return FigureSvg(
         svg,
         "What the host gets, against what the guest is without",
         "A point per run; bottom left is best for both.",
+        keys=tuple(Key("full", label, look[label].css) for label in shown),
     )

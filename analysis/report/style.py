@@ -2,13 +2,15 @@
 """Colours of arms and figures, and how a matplotlib figure becomes inline SVG.
 
 Figures are drawn in marker colours which are replaced by CSS variables, so one SVG serves light, dark and
-print.  The palette is Okabe and Ito's with lightness adjusted per theme; arms also differ in dash and marker.
+print.  Colour and place of an arm come from its definition in the record; records without one get neutral
+colours in the order in which their arms first appear.  Arms also differ in marker, labels of one arm in dash.
 """
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -32,30 +34,29 @@ _VARIABLES = {
     PAPER: "var(--paper)",
     ALARM: "var(--alarm)",
 }
+MAX_SLOTS = 256  # marker colours
 
-# arm: (slot, light, dark, marker). Fixed, so that an arm looks the same in every report.
-_PALETTE: tuple[tuple[str, str, str, str], ...] = (
-    ("none", "#5f6b7a", "#a3afbf", "o"),
-    ("reporting", "#c44e00", "#ff8d4d", "s"),
-    ("reporting-xb", "#a87900", "#f0bf3c", "D"),
-    ("buffer", "#0067a5", "#5db7f0", "^"),
-    ("buffer-back", "#00797d", "#4fd0d3", "v"),
-    ("hint", "#a83c78", "#ee8fc0", "P"),
-    ("async", "#6f4bb0", "#b79cf2", "X"),
-    ("sync", "#007a56", "#3fcf9c", "p"),
-    ("cap", "#4d6a00", "#b4d24b", "h"),
-    ("keep", "#8a4b2a", "#d99a77", "<"),
-    ("oom-wait", "#3f51a5", "#98a7ff", ">"),
-    ("wait-on-ack", "#7a7a00", "#dede5a", "d"),
+# (light, dark), from Okabe and Ito's palette with the lightness adjusted per theme, for arms without a colour.
+_NEUTRAL = (
+    ("#5f6b7a", "#a3afbf"),
+    ("#6f4bb0", "#b79cf2"),
+    ("#00797d", "#4fd0d3"),
+    ("#8a4b2a", "#d99a77"),
+    ("#a83c78", "#ee8fc0"),
+    ("#4d6a00", "#b4d24b"),
+    ("#3f51a5", "#98a7ff"),
+    ("#7a7a00", "#dede5a"),
 )
-_OTHER = ("other", "#444444", "#cccccc", "*")
+_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "<", ">", "d")
 _DASHES = ((), (5, 2), (2, 2), (7, 2, 2, 2))
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
 class ArmStyle:
-    slot: str
-    colour: str
+    slot: int
+    light: str
+    dark: str
     marker: str
     dash: tuple[float, ...]
 
@@ -63,23 +64,40 @@ class ArmStyle:
     def css(self) -> str:
         return f"var(--arm-{self.slot})"
 
-
-def _marker_colour(i: int) -> str:
-    return f"#0a{i:02x}0a"
-
-
-def arm_style(arm: str, variant: int = 0) -> ArmStyle:
-    """Colour, marker and dash of an arm; variant tells labels of one arm apart."""
-    for i, (name, _, _, marker) in enumerate(_PALETTE):
-        if name == arm:
-            return ArmStyle(name, _marker_colour(i), marker, _DASHES[variant % len(_DASHES)])
-    return ArmStyle(_OTHER[0], _marker_colour(len(_PALETTE)), _OTHER[3], _DASHES[variant % len(_DASHES)])
+    @property
+    def colour(self) -> str:
+        """For matplotlib; to_svg() turns it into css."""
+        return f"#0a{self.slot:02x}0a"
 
 
-def css_variables(theme: str) -> str:
+def arm_styles(labels: Iterable[tuple[str, str, tuple[str, str] | None]]) -> dict[str, ArmStyle]:
+    """A style per label; labels are (label, arm, (light, dark) or None), in the order of the page."""
+    out: dict[str, ArmStyle] = {}
+    seen: dict[str, list[str]] = {}
+    for label, arm, colours in labels:
+        variants = seen.setdefault(arm, [])
+        first = out[variants[0]] if variants else None
+        place = len(seen) - 1
+        if first:
+            light, dark = first.light, first.dark
+        elif colours and all(_COLOUR.fullmatch(c) for c in colours):
+            light, dark = colours
+        else:
+            light, dark = _NEUTRAL[place % len(_NEUTRAL)]
+        out[label] = ArmStyle(
+            slot=len(out) % MAX_SLOTS,
+            light=light,
+            dark=dark,
+            marker=first.marker if first else _MARKERS[place % len(_MARKERS)],
+            dash=_DASHES[len(variants) % len(_DASHES)],
+        )
+        variants.append(label)
+    return out
+
+
+def css_variables(look: Mapping[str, ArmStyle], theme: str) -> str:
     """--arm-* declarations for 'light' or 'dark'."""
-    column = {"light": 1, "dark": 2}[theme]
-    return " ".join(f"--arm-{row[0]}: {row[column]};" for row in (*_PALETTE, _OTHER))
+    return " ".join(f"--arm-{s.slot}: {getattr(s, theme)};" for s in look.values())
 
 
 RC = {
@@ -123,6 +141,18 @@ RC = {
 }
 
 
+def _page_tag(tag: str, name: str) -> str:
+    """A tag of matplotlib's with the page's colours, font and ids, and coordinates of two decimals."""
+    for colour, variable in _VARIABLES.items():
+        tag = tag.replace(colour, variable)
+    tag = re.sub(r"#0a([0-9a-f]{2})0a", lambda m: f"var(--arm-{int(m[1], 16)})", tag)
+    tag = re.sub(r"font: ((?:bold |italic |\d+ )*)([\d.]+)px [^;\"]*", r"font: \1\2px var(--sans)", tag)
+    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', tag)
+    tag = re.sub(r"url\(#", f"url(#{name}-", tag)
+    return re.sub(r"(\d+\.\d{2})\d+", r"\1", tag)
+
+
 def to_svg(fig: Figure, name: str, title: str, description: str) -> str:
     """Inline SVG with unique ids, CSS colours, the page's font, a title and a description."""
     buffer = io.StringIO()
@@ -132,16 +162,8 @@ def to_svg(fig: Figure, name: str, title: str, description: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
-    colours = _VARIABLES | {
-        _marker_colour(i): f"var(--arm-{row[0]})" for i, row in enumerate((*_PALETTE, _OTHER))
-    }
-    for colour, variable in colours.items():
-        svg = svg.replace(colour, variable)
-    svg = re.sub(r"font: ((?:bold |italic |\d+ )*)([\d.]+)px [^;\"]*", r"font: \1\2px var(--sans)", svg)
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', svg)
-    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
-    svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
+    # In tags only. What stands between them is read by people: p99.999 must stay what it is.
+    svg = re.sub(r"<[^>]*>", lambda tag: _page_tag(tag[0], name), svg)
     svg = re.sub(
         r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
         (

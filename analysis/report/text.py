@@ -30,6 +30,14 @@ def whole(value: int) -> str:
     return f"{value:,}".replace(",", THIN)
 
 
+def count(n: int, word: str) -> str:
+    return f"{whole(n)} {word}" + ("" if n == 1 else "s")
+
+
+def percent(share: float) -> str:
+    return f"{plain(100 * share)} %"
+
+
 def _short(value: float) -> str:
     return whole(int(value)) if float(value).is_integer() else plain(value)
 
@@ -84,7 +92,7 @@ def spread(metric: Metric, n: Number) -> str:
         if not n.total:
             return ""
         return f"{value(n.lo, n.unit)} in every run" if is_count(metric) else f"in every {metric.sample}"
-    return f"{span} a run" if is_count(metric) else span
+    return f"{span} per run" if is_count(metric) else span
 
 
 TERMINAL = (

@@ -9,35 +9,57 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from analysis.report.figures import WIDTH, Arms, FigureSvg, stack, styles
+from analysis.report.figure import WIDTH, FigureSvg, Key, stack
+from analysis.report.figures import Arms, Look
 from analysis.judge.judge import ATTRIBUTABLE, GENUINE
 from analysis.record import hist
-from analysis.record.model import MIB, PAGE_BYTES
+from analysis.record.model import MIB, PAGE_BYTES, GuestSample
 from analysis.compare.stats import NS, CellStats
 from analysis.report.style import ALARM, GRID, MUTED, PAPER, RC, TEXT, ArmStyle, to_svg
 
 PAGES_PER_MIB = MIB // PAGE_BYTES
+MAX_POINTS = 2000  # of a line; more than the page has pixels
+
+MEMORY_KEYS = (
+    Key("line", "free memory"),
+    Key("area", "held by hinting, not usable"),
+    Key("pale", "held, made good by the buffer"),
+    Key("dotted", "buffer level"),
+    Key("dashed", "watermarks min, low, high", "var(--muted)"),
+    Key("kill", "OOM kill, attributable", "var(--alarm)"),
+    Key("kill-open", "genuine (grey: undetermined)", "var(--alarm)"),
+)
+LATENCY_KEYS = (
+    Key("line", "latency p99"),
+    Key("thin", "largest latency", "var(--muted)"),
+    Key("cross", "requests lost", "var(--alarm)"),
+)
 
 
 def _axis_time(cell: CellStats, t_ns: Sequence[int]) -> np.ndarray:
     return (np.array(t_ns, dtype=float) - cell.windows[0][0]) / NS
 
 
+def _thinned(cell: CellStats, span: tuple[float, float]) -> list[GuestSample]:
+    """Samples within the span; of a long run those with least free memory, MAX_POINTS at most."""
+    t = _axis_time(cell, [s.t_ns for s in cell.record.guest_samples])
+    inside = np.flatnonzero((t >= span[0] - 0.2) & (t <= span[1] + 0.2))
+    samples = [cell.record.guest_samples[i] for i in inside]
+    bins = np.array_split(np.arange(len(samples)), min(MAX_POINTS, len(samples)) or 1)
+    return [samples[min(group, key=lambda i: samples[i].free_pages)] for group in bins if len(group)]
+
+
 def _memory_panel(
     ax: Axes, cell: CellStats, style: ArmStyle, span: tuple[float, float], labels: bool
 ) -> None:
     """Free and held memory, the buffer, watermarks and kills of one run on one axis."""
-    samples = cell.record.guest_samples
+    samples = _thinned(cell, span)
     t = _axis_time(cell, [s.t_ns for s in samples])
-    keep = (t >= span[0] - 0.2) & (t <= span[1] + 0.2)
-    t = t[keep]
 
     def mib(values: list[int]) -> np.ndarray:
-        return np.array(values, dtype=float)[keep] / PAGES_PER_MIB
+        return np.array(values, dtype=float) / PAGES_PER_MIB
 
     free = mib([s.free_pages for s in samples])
     away = mib([s.uncompensated_pages for s in samples])
@@ -68,22 +90,32 @@ def _memory_panel(
                     color=MUTED,
                     fontsize=7,
                 )
+    _kill_marks(ax, cell, span)
+    ax.set_xlim(*span)
+
+
+def _kill_marks(ax: Axes, cell: CellStats, span: tuple[float, float]) -> None:
+    """A line and a mark where a process was killed; what would fall on one point of the page is drawn once."""
+    places: dict[str, dict[int, float]] = {}
+    step = (span[1] - span[0]) / (WIDTH * 72)
     for kill in cell.kills:
         x = (kill.event.t_ns - cell.windows[0][0]) / NS
         if span[0] <= x <= span[1]:
-            ax.axvline(x, color=ALARM, linewidth=0.9)
-            face = {ATTRIBUTABLE: ALARM, GENUINE: PAPER}.get(kill.verdict.kind, GRID)
-            ax.plot(
-                [x],
-                [0.97],
-                marker="v",
-                markersize=6.5,
-                color=ALARM,
-                markerfacecolor=face,
-                transform=ax.get_xaxis_transform(),
-                clip_on=False,
-            )
-    ax.set_xlim(*span)
+            places.setdefault(kill.verdict.kind, {}).setdefault(int(x / step), x)
+    for kind, xs in places.items():
+        at = list(xs.values())
+        ax.vlines(at, 0, 1, transform=ax.get_xaxis_transform(), color=ALARM, linewidth=0.9)
+        ax.plot(
+            at,
+            [0.97] * len(at),
+            linestyle="",
+            marker="v",
+            markersize=6.5,
+            color=ALARM,
+            markerfacecolor={ATTRIBUTABLE: ALARM, GENUINE: PAPER}.get(kind, GRID),
+            transform=ax.get_xaxis_transform(),
+            clip_on=False,
+        )
 
 
 def _latency_panel(ax: Axes, cell: CellStats, style: ArmStyle) -> None:
@@ -128,12 +160,11 @@ def pick_repeat(arms: Arms) -> dict[str, CellStats]:
     return {label: c for label, cells in arms.items() for c in cells if c.pair_key == best}
 
 
-def time_strip(arms: Arms) -> FigureSvg | None:
+def time_strip(arms: Arms, look: Look) -> FigureSvg | None:
     """A run per arm over time, all on the same axes."""
     cells = {k: c for k, c in pick_repeat(arms).items() if len(c.record.guest_samples) > 1}
     if not cells:
         return None
-    look = styles(arms)
     with_load = any(s.n for c in cells.values() for s in c.record.load_samples)
     per_arm = 2 if with_load else 1
     span = (0.0, max((c.windows[-1][1] - c.windows[0][0]) / NS for c in cells.values()))
@@ -149,7 +180,7 @@ def time_strip(arms: Arms) -> FigureSvg | None:
         for i, (label, cell) in enumerate(cells.items()):
             _memory_panel(memory[i], cell, look[label], span, labels=True)
             memory[i].set_ylabel("MiB")
-            title = f"{label} \N{MIDDLE DOT} {f'{len(cell.kills)} killed' if cell.kills else 'nobody killed'}"
+            title = f"{label} \N{MIDDLE DOT} {len(cell.kills) or 'no'} kill{'' if len(cell.kills) == 1 else 's'}"
             memory[i].set_title(title, color=look[label].colour, pad=5)
             if with_load:
                 _latency_panel(latency[i], cell, look[label])
@@ -173,27 +204,7 @@ def time_strip(arms: Arms) -> FigureSvg | None:
             ]
             latency[0].set_ylim(*_decades(spread))
         axes[-1, 0].set_xlabel("guest time since the measured phase began, s")
-        handles = [
-            Line2D([], [], color=TEXT, linewidth=1.0, label="free"),
-            Patch(facecolor=TEXT, alpha=0.75, label="held by hinting, not usable"),
-            Patch(facecolor=TEXT, alpha=0.22, label="held, made good by the buffer"),
-            Line2D([], [], color=TEXT, dashes=(1.5, 1.5), label="buffer level"),
-            Line2D([], [], color=MUTED, linewidth=0.6, dashes=(4, 3), label="watermarks min, low, high"),
-            Line2D([], [], color=ALARM, marker="v", markersize=6, label="OOM kill"),
-        ]
-        if with_load:
-            handles.append(
-                Line2D([], [], color=TEXT, linewidth=1.1, label="latency p99 (thin: max; x: requests lost)")
-            )
-        fig.tight_layout(pad=0.4, h_pad=0.5, rect=(0, 0, 0.975, 1 - 0.45 / fig.get_figheight()))
-        fig.legend(
-            handles=handles,
-            loc="upper left",
-            bbox_to_anchor=(0.0, 1.0),
-            ncol=4,
-            handlelength=1.6,
-            columnspacing=1.6,
-        )
+        fig.tight_layout(pad=0.4, h_pad=0.5, rect=(0, 0, 0.975, 1))
         svg = to_svg(
             fig,
             "strip",
@@ -206,12 +217,13 @@ def time_strip(arms: Arms) -> FigureSvg | None:
         "One run of each arm over time",
         (
             f"Seed {seed}, repeat {repeat}, the pair with most kills; all arms on the same axes."
-            " A filled marker is an attributable kill, an open one genuine, a grey one undetermined."
+            " Kills closer than the width of a line are drawn as one."
         ),
+        keys=MEMORY_KEYS + (LATENCY_KEYS if with_load else ()),
     )
 
 
-def zoom(arms: Arms) -> FigureSvg | None:
+def zoom(arms: Arms, look: Look) -> FigureSvg | None:
     """The seconds round the first attributable kill, in every arm of that repeat."""
     cells = {k: c for k, c in pick_repeat(arms).items() if len(c.record.guest_samples) > 1}
     hits = [
@@ -225,7 +237,6 @@ def zoom(arms: Arms) -> FigureSvg | None:
     at, label = min(hits)
     x0 = at / NS
     span = (max(x0 - 2.5, 0.0), x0 + 1.5)
-    look = styles(arms)
     with plt.rc_context(RC):
         n = len(cells)
         fig, axes = plt.subplots(1, n, figsize=(WIDTH, 2.6), squeeze=False, sharey=True)
@@ -233,18 +244,17 @@ def zoom(arms: Arms) -> FigureSvg | None:
             ax = axes[0, i]
             _memory_panel(ax, cell, look[name], span, labels=i == n - 1)
             base = cell.windows[0][0]
-            for b in cell.record.batches:
-                start, done = (b.start_ns - base) / NS, (b.done_ns - base) / NS
-                if done >= span[0] and start <= span[1]:
-                    ax.plot(
-                        [start, done],
-                        [-0.035, -0.035],
-                        color=look[name].colour,
-                        linewidth=3,
-                        solid_capstyle="butt",
-                        transform=ax.get_xaxis_transform(),
-                        clip_on=False,
-                    )
+            out = [((b.start_ns - base) / NS, (b.done_ns - base) / NS) for b in cell.record.batches]
+            out = [(start, done) for start, done in out if done >= span[0] and start <= span[1]]
+            ax.hlines(
+                [-0.035] * len(out),
+                [max(start, span[0]) for start, _ in out],
+                [min(done, span[1]) for _, done in out],
+                color=look[name].colour,
+                linewidth=3,
+                transform=ax.get_xaxis_transform(),
+                clip_on=False,
+            )
             ax.set_title(name, color=look[name].colour)
             ax.set_xlabel("s")
             ax.tick_params(axis="x", pad=6)
@@ -261,8 +271,8 @@ def zoom(arms: Arms) -> FigureSvg | None:
         svg,
         "The same seconds in every arm",
         (
-            f"Round the first attributable kill of that repeat ({label}, {x0:.2f} s). Line: free memory;"
-            " dark: held by hinting; light: held and made good by the buffer; dotted: buffer level; bars"
-            " under the axis: batches away."
+            f"Round the first attributable kill of that repeat ({label}, {x0:.2f} s); bars under the axis:"
+            " batches that are with the host."
         ),
+        keys=MEMORY_KEYS,
     )

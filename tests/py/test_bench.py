@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main
-from analysis.bench.bench import Hold, analyse_bench, enough, load_bench, load_boot, lock_holds, mechanism
+from analysis.bench.bench import analyse_bench, enough, mechanism
+from analysis.bench.boots import load_bench, load_boot
+from analysis.bench.locks import Hold, lock_holds
 from analysis.record.fields import BadRecord
 
 MIB = 1 << 20

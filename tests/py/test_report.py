@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 from make_records import Toy, spec, write_cell, write_experiment
 
 from analysis.__main__ import main, write_file
+from analysis.report.style import RC, arm_styles, css_variables, to_svg
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}\x1b[2J"
 
@@ -65,7 +72,7 @@ def test_ids_are_unique_and_links_lead_somewhere(toy):
 
 def test_figures_are_named_and_use_the_palette(toy):
     text = (toy / "report.html").read_text()
-    figures = re.findall(r"<svg .*?</svg>", text, re.DOTALL)
+    figures = re.findall(r'<svg [^>]*role="img".*?</svg>', text, re.DOTALL)
     assert len(figures) == 6
     for svg in figures:
         assert 'role="img"' in svg and "<title" in svg and "<desc" in svg
@@ -107,7 +114,7 @@ def test_hostile_strings_stay_text(tmp_path, toy):
     assert "<script" not in text and "<img" not in text and "\x1b" not in text
     assert "{{ 7*7 }}" in text
     extra = {t for t, _ in parse(tmp_path / "report.html")} - {t for t, _ in parse(toy / "report.html")}
-    assert extra <= {"br", "small", "strong"}  # notices and reasons, which the toy does not have
+    assert extra <= {"br", "small", "strong", "h4"}  # notices and reasons, which the toy does not have
 
 
 def test_failed_and_unfinished_are_in_plain_sight(tmp_path, capsys):
@@ -128,7 +135,7 @@ def test_failed_and_unfinished_are_in_plain_sight(tmp_path, capsys):
     assert out.rstrip().endswith("report.html")
     text = (tmp_path / "report.html").read_text()
     head = text[: text.index("<main>")]
-    for words in ("2 failed", "1 unfinished", "hang: silent", "no end line"):
+    for words in ("2 runs failed", "1 run unfinished", "hang: silent", "no end line"):
         assert words in head
     cells = json.loads((tmp_path / "summary.json").read_text())["cells"]
     assert (cells["finished"], cells["failed"], cells["unfinished"]) == (4, 2, 1)
@@ -178,3 +185,120 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         write_file(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_numbers_in_figures_are_not_cut():
+    """Coordinates lose decimals, what people read does not: p99.999 is not p99.99, nor a tick of 0.002 zero."""
+    with plt.rc_context(RC):
+        fig, ax = plt.subplots()
+        ax.plot([0.001, 0.002], [0.123456789, 0.2])
+        ax.set_xticks([0.001, 0.002], ["0.001", "p99.999"])
+        ax.set_title("#010101 url(#x) id=")
+        svg = to_svg(fig, "x", "0.00001", "p99.9999")
+    words = re.findall(r">([^<>]+)</", svg)
+    for word in ("0.001", "p99.999", "0.00001", "p99.9999", "#010101 url(#x) id="):
+        assert word in words
+    assert not re.search(r"\d\.\d{3}", re.sub(r">[^<]*<", "><", svg))
+
+
+def test_an_arm_looks_as_its_record_says_or_neutral():
+    look = arm_styles(
+        [
+            ("a", "a", ("#112233", "#aabbcc")),
+            ("b 64M", "b", ("#445566", "#ddeeff")),
+            ("b 128M", "b", ("#445566", "#ddeeff")),
+            ("old", "old", None),
+            ("evil", "evil", ("red;}", "url(x)")),
+        ]
+    )
+    assert (look["a"].light, look["a"].dark) == ("#112233", "#aabbcc")
+    assert look["b 64M"].light == look["b 128M"].light and look["b 64M"].dash != look["b 128M"].dash
+    assert len({s.css for s in look.values()}) == 5
+    assert re.fullmatch(r"(--arm-\d+: #[0-9a-f]{6}; ?)+", css_variables(look, "light"))
+
+
+def test_every_arm_has_its_own_row_of_holds(toy):
+    """On common axes arms with the same host hid each other."""
+    text = (toy / "report.html").read_text()
+    svg = next(s for s in re.findall(r"<svg .*?</svg>", text, re.DOTALL) if 'id="hold-t"' in s)
+    for arm in ("reporting", "reporting-xb", "buffer"):
+        assert re.search(rf">{arm} \S+ \d+ batches<", svg)
+
+
+def test_without_a_counted_run_no_link_leads_to_an_empty_section(tmp_path):
+    main(["report", str(tmp_path)])
+    tags = parse(tmp_path / "report.html")
+    assert not [a for t, a in tags if t == "nav"] and not [t for t, _ in tags if t == "h2"]
+    lines = Toy(spec("none", 1, 1), rounds=2).run("x")
+    failed = {**lines[-1], "status": "failed", "failure": "hang", "failure_detail": "silent"}
+    write_cell(tmp_path, spec("none", 1, 1), [*lines[:-1], failed])
+    main(["report", str(tmp_path)])
+    tags = parse(tmp_path / "report.html")
+    assert [a["id"] for t, a in tags if t == "section"] == ["trust"]
+
+
+SECTION = '''
+from analysis.report.page import Section
+
+SECTION = Section("toy", "Toy", lambda view: {"n": len(view.arms)}, "<p>{{ n }} toy arms, {{ '<b>' }}</p>")
+'''
+
+
+def test_a_section_is_two_places(tmp_path, toy):
+    """One file and one line: in a copy of the toolkit nothing else is touched."""
+    top = Path(__file__).resolve().parents[2]
+    shutil.copytree(top / "analysis", tmp_path / "analysis", ignore=shutil.ignore_patterns("__pycache__"))
+    sections = tmp_path / "analysis/report/sections"
+    (sections / "toy.py").write_text(SECTION)
+    names = (sections / "__init__.py").read_text()
+    changed = names.replace('    "method",\n', '    "toy",\n    "method",\n')
+    assert len(changed.splitlines()) == len(names.splitlines()) + 1
+    (sections / "__init__.py").write_text(changed)
+    out = tmp_path / "report.html"
+    subprocess.run(
+        [sys.executable, "-B", "-m", "analysis", "report", str(toy), "--out", str(out)],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    page = out.read_text()
+    assert '<section id="toy"' in page and '<a href="#toy">Toy</a>' in page
+    assert "<p>4 toy arms, &lt;b&gt;</p>" in page
+
+
+def test_the_command_in_run_again_plans_the_same_cells(tmp_path):
+    """What differs from the defaults must be in it: QUICK, parameters, vCPUs, order, delay, an own workload."""
+    odd = {
+        "workload": "mine",
+        "vcpus": 2,
+        "order": 4,
+        "delay_ms": 60_000,
+        "ack_base_ns": 1_500_000,
+        "ack_per_chunk_ns": 250,
+        "mem_bytes": 1026 << 20,
+        "params": {"quick": "1", "text": "it's a b"},
+    }
+    for arm in ("none", "buffer"):
+        for repeat in (1, 2):
+            write_cell(tmp_path, spec(arm, 7, repeat, **odd), rounds=2)
+    main(["report", str(tmp_path)])
+    line = re.search(r"<pre>(.*?)</pre>", (tmp_path / "report.html").read_text(), re.DOTALL)
+    words = shlex.split(html.unescape(line[1]))
+    assert words[:2] == ["build/bin/hintrun", "run"] and "--quick" in words
+    words.remove("--quick")
+    options = list(zip(words[2::2], words[3::2], strict=True))
+    assert dict(options) == {
+        "--workload": "/path/to/mine",
+        "--arms": "none buffer",
+        "--repeats": "2",
+        "--mem": "1026M",
+        "--buffer": "64M",
+        "--ack-delay": "1500us+250ns",
+        "--clock": "virtual",
+        "--accel": "tcg",
+        "--seed": "7",
+        "--vcpus": "2",
+        "--order": "4",
+        "--delay-ms": "60000",
+        "--param": "text=it's a b",
+    }
