@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "run/vm/accel.h"
+#include "run/vm/boot.h"
+#include "run/vm/console.h"
 #include "run/jobs/jobs.h"
 #include "run/plan/list.h"
 #include "run/plan/opts.h"
@@ -114,7 +116,6 @@ static int run_cells(struct session *s, const struct plan *plan, const char *out
 	unsigned int i;
 	struct jobs jobs = {
 		.root = s->opts.root, .out = out, .images = &s->images, .payload = payload,
-		.payload_bytes = s->payload.size,
 		.limits = { set->time_limit_ns, set->hang_limit_ns },
 	};
 
@@ -324,6 +325,35 @@ static int command_list(int argc, char **argv)
 	return status;
 }
 
+static int command_boot(int argc, char **argv)
+{
+	char root[PATH_MAX];
+
+	if (opts__default_root(root)) {
+		say__error("cannot tell which checkout this program belongs to");
+		return STATUS_INFRA;
+	}
+	return boot__run(root, argc, argv);
+}
+
+/* Of a guest that no cell owns: the same verdict on its console. */
+static int command_console(int argc, char **argv)
+{
+	FILE *f = argc ? fopen(argv[0], "re") : stdin;
+	unsigned int nr;
+	int err;
+
+	err = f ? console__print(f, &nr) : -errno;
+	if (argc && f)
+		fclose(f);
+	if (err) {
+		say__error("cannot read %s: %s", argc ? argv[0] : "standard input",
+			   strerror(-err));
+		return STATUS_INFRA;
+	}
+	return nr ? STATUS_FAILED : STATUS_DONE;
+}
+
 static void print_help(void)
 {
 	printf("Usage: hintrun run [OPTION...]           run an experiment, what is done is kept\n"
@@ -331,6 +361,8 @@ static void print_help(void)
 	       "       hintrun list                      workloads, arms and experiments\n"
 	       "       hintrun shell --arm ARM           an interactive guest\n"
 	       "       hintrun cell DIR/cell.json        one cell again, into results/again\n"
+	       "       hintrun boot [OPTION...]          one guest of any kind (boot --help)\n"
+	       "       hintrun console [FILE]            complaints of a kernel on its console\n"
 	       "\n"
 	       "Options (defaults come from experiments/default.json and the experiment):\n");
 	opts__help();
@@ -356,24 +388,31 @@ int main(int argc, char **argv)
 	} commands[] = {
 		{ "run", command_run }, { "plan", command_plan }, { "list", command_list },
 		{ "shell", command_shell }, { "cell", command_cell },
+		{ "boot", command_boot }, { "console", command_console },
 	};
-	size_t i;
+	char names[160] = "";
+	size_t i, n = 0;
 	int k;
 
-	for (k = 1; k < argc; k++) {
+	for (k = 1; k < argc && strcmp(argv[k], "--"); k++) {
 		if (!strcmp(argv[k], "--help") || !strcmp(argv[k], "-h") ||
 		    (k == 1 && !strcmp(argv[k], "help"))) {
-			print_help();
+			if (k > 1 && !strcmp(argv[1], "boot"))
+				boot__help();
+			else
+				print_help();
 			return STATUS_DONE;
 		}
 	}
 	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].fn(argc - 2, argv + 2);
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, " %s", commands[i].name);
 	if (argc > 1)
-		say__error("there is no command \"%.64s\"; allowed: run, plan, list, shell, cell "
-			   "(see hintrun --help)", argv[1]);
+		say__error("there is no command \"%.64s\"; allowed:%s (see hintrun --help)",
+			   argv[1], names);
 	else
-		say__error("a command is needed: run, plan, list, shell, cell (see hintrun --help)");
+		say__error("a command is needed:%s (see hintrun --help)", names);
 	return STATUS_USAGE;
 }

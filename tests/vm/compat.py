@@ -117,7 +117,7 @@ def fetched(name: str) -> Path:
 
 
 def debian_kernel(scratch: Scratch) -> list[str]:
-    """QEMU's options for Debian's cloud kernel with an initramfs around soak."""
+    """Options of `hintrun boot` for Debian's cloud kernel with an initramfs around soak."""
     folder = fetched("kernel")
     kernel = next(folder.glob("boot/vmlinuz-*"))
     module = next(folder.glob("**/virtio_balloon.ko.xz"))
@@ -134,18 +134,23 @@ def debian_kernel(scratch: Scratch) -> list[str]:
     }
     initrd = scratch.dir / "initrd"
     initrd.write_bytes(cpio(files))
-    return ["-kernel", str(kernel), "-initrd", str(initrd), "-append",
-            "console=ttyS0 panic=-1 oops=panic nokaslr loglevel=6 no_timer_check mitigations=off "
-            "swiotlb=noforce"]
+    return ["--kernel", str(kernel), "--initrd", str(initrd), "--append", "swiotlb=noforce"]
 
 
-def debian_qemu() -> list[str]:
-    """Command of Debian's QEMU, run from a folder with the libraries it needs."""
+def debian_qemu(scratch: Scratch) -> Path:
+    """A folder such as build/qemu for Debian's QEMU, with the libraries it needs."""
     root = fetched("qemu")
     lib = root / "usr/lib/x86_64-linux-gnu"
-    return [str(lib / "ld-linux-x86-64.so.2"), "--library-path", str(lib),
-            str(root / "usr/bin/qemu-system-x86_64"),
-            "-L", str(root / "usr/share/seabios"), "-L", str(root / "usr/share/qemu")]
+    folder = scratch.dir / "debian-qemu"
+    folder.mkdir(exist_ok=True)
+    program = folder / "qemu-system-x86_64"
+    program.write_text(f"""#!/bin/sh
+exec {lib}/ld-linux-x86-64.so.2 --library-path {lib} {root}/usr/bin/qemu-system-x86_64 "$@" \\
+	-L {root}/usr/share/seabios
+""")
+    program.chmod(0o755)
+    (folder / "share").symlink_to(root / "usr/share/qemu")
+    return folder
 
 
 def offers(tap: Tap, guest: Guest, name: str, reporting: bool, others: bool) -> None:
@@ -187,7 +192,7 @@ def check_old_driver(tap: Tap, scratch: Scratch) -> None:
 
 
 def check_old_device(tap: Tap, scratch: Scratch) -> None:
-    qemu = debian_qemu()
+    qemu = debian_qemu(scratch)
     for name, reporting, more, extra in (
             ("Debian's QEMU, all features off", False, ALONE, []),
             ("Debian's QEMU, reporting alone", True, ALONE, []),

@@ -26,6 +26,7 @@ SMALLER = 16 * MIB
 LIMIT_S = 240
 # Bytes hinted on each machine, at least: twice the buffer.
 HINTED = 64 * MIB
+INCOMING = ["--", "-incoming", "defer"]
 
 
 class QmpError(Exception):
@@ -45,9 +46,9 @@ class Machine:
         listener.listen(1)
         listener.settimeout(LIMIT_S)
         cmd = [
-            str(build / "qemu/qemu-system-x86_64"), "-L", str(build / "qemu/share"),
-            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-qmp", f"unix:{path}", "-serial", f"file:{self.console_path}", *args,
+            str(build / "bin/hintrun"), "boot", "--qmp", str(path), "--console", str(self.console_path),
+            "--kernel", str(build / "kernel"), "--qemu", str(build / "qemu"),
+            "--rootfs", str(build / "rootfs"), *args,
         ]  # fmt: skip
         self.proc = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.sock, _ = listener.accept()
@@ -124,16 +125,16 @@ def ok(good: bool, name: str, why: object = "") -> bool:
 
 
 def balloon(*options: str) -> list[str]:
-    return ["-device", ",".join(["virtio-balloon-pci,id=balloon0,free-page-reporting=on", *options])]
+    return ["--balloon", ",".join(["free-page-reporting=on", *options])]
 
 
 def arrive(build: Path, work: Path, name: str, device: list[str]) -> tuple[str, int, str]:
     """Move a machine with a buffer of 4 MiB to another. The state of that one,
     "gone" if it refused; the size of its buffer; what it said."""
-    machine = ["-machine", "pc", "-m", "64M"]
+    machine = ["--mem", "64M", "--root-on", "none"]
     # One that was moved away already would refuse by itself.
-    source = Machine(f"{name}-source", build, work, *machine, "-S", *balloon("hint-buffer-size=4M"))
-    dest = Machine(name, build, work, *machine, "-incoming", "defer", *device)
+    source = Machine(f"{name}-source", build, work, *machine, "--halted", *balloon("hint-buffer-size=4M"))
+    dest = Machine(name, build, work, *machine, *device, *INCOMING)
     size = -1
     try:
         source.migrate_to(dest, f"unix:{work}/{name}.sock")
@@ -155,7 +156,7 @@ def refused(build: Path, work: Path) -> None:
     why = "the guest has a hinting buffer, 'hint-buffer-size' has to be set here as well"
     for name, device, what in (
             ("nobuffer", balloon(), "the buffer"),
-            ("none", ["-device", "virtio-balloon-pci,id=balloon0"], "reporting")):
+            ("none", ["--balloon", ""], "reporting")):
         state, _, said = arrive(build, work, name, device)
         ok(state == "gone" and why in said, f"a destination without {what} refuses the guest, and says why",
            (state, said))
@@ -166,14 +167,10 @@ def refused(build: Path, work: Path) -> None:
 
 def there_and_back(build: Path, work: Path) -> None:
     guest = [
-        "-machine", "pc,hpet=off", "-accel", "tcg", "-cpu", "kvm64", "-smp", "2", "-m", "288M",
-        "-kernel", str(build / "kernel/bzImage"), "-append",
-        "console=ttyS0 panic=-1 oops=panic nokaslr root=/dev/vda rootfstype=erofs ro rootwait "
-        "init=/sbin/hint-init loglevel=5 page_reporting.delay_ms=20 page_reporting.page_reporting_order=3",
+        "--threads", "multi", "--vcpus", "2", "--mem", "288M", "--root-on", "disk",
+        "--payload", str(work / "payload.tar"), "--append",
+        "loglevel=5 page_reporting.delay_ms=20 page_reporting.page_reporting_order=3",
     ]  # fmt: skip
-    for i, image in enumerate((build / "rootfs/root.erofs", work / "payload.tar")):
-        guest += ["-drive", f"if=none,id=image{i},file={image.resolve()},format=raw,readonly=on",
-                  "-device", f"virtio-blk-pci,drive=image{i}"]  # fmt: skip
     # 10 ms: when the machine stops a batch is often out
     guest += balloon(f"hint-buffer-size={BUFFER}", "x-report-ack-base-ns=10000000")
 
@@ -190,7 +187,7 @@ def there_and_back(build: Path, work: Path) -> None:
         for i, (size, name) in enumerate(sizes):
             source = machines[-1]
             before = source.stats()
-            dest = Machine(f"then{i}", build, work, *guest, "-incoming", "defer")
+            dest = Machine(f"then{i}", build, work, *guest, *INCOMING)
             machines.append(dest)
             state = source.migrate_to(dest, f"unix:{work}/move{i}.sock")
             if not ok(state == "completed", f"{name}: the guest moves to another QEMU", state):

@@ -30,6 +30,7 @@ KERNEL = Path(os.environ.get("KERNEL", BUILD / "kernel"))
 QEMU = Path(os.environ.get("QEMU", BUILD / "qemu"))
 ROOTFS = Path(os.environ.get("ROOTFS", BUILD / "rootfs"))
 GUEST = Path(os.environ.get("GUEST", BUILD / "guest"))
+HINTRUN = BUILD / "bin/hintrun"
 ACCEL = os.environ.get("TEST_ACCEL", "tcg")
 ROOM_MIB = int(os.environ.get("ROOM_MIB", "0"))
 
@@ -37,33 +38,6 @@ MIB = 1 << 20
 SYSFS = "/sys/kernel/mm/page_reporting"
 PARAM = "/sys/module/page_reporting/parameters"
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
-
-# As collectors/run/vm/console.c has them (tests/py/test_guestvm.py compares). A
-# genuine shortage of memory is none.
-SPLAT = re.compile(
-    r"BUG: |kernel BUG at |WARNING: |Oops: |Oops\[#|general protection fault|double fault|"
-    r"[Uu]nable to handle kernel|Internal error: |KASAN: |KCSAN: |KFENCE: |KMSAN: |UBSAN: |"
-    r"blocked for more than |INFO: possible |INFO: trying to register non-static key|"
-    r"possible (recursive|circular) locking|possible irq lock inversion|inconsistent lock state|"
-    r"[Ii]nvalid wait context|held lock freed|bad unlock balance|lock(ing)? dependency|"
-    r"DEBUG_LOCKS_WARN_ON|suspicious RCU usage|RCU nest depth|"
-    r"rcu: INFO: .* stall|detected stalls|self-detected stall|soft lockup|hard LOCKUP|"
-    r"workqueue lockup|nobody cared \(try booting|sleeping function called from invalid|"
-    r"scheduling while atomic|list_(add|del) corruption|refcount_t: |"
-    r"[Bb]ad page|Bad rss-counter|page dumped because|"
-    r"pagealloc: memory corruption|unreferenced object 0x|Kernel panic")
-# Memory that could not go offline is dumped; whether it had to is the test's.
-HARMLESS = re.compile(r"traps: |DEBUG: |WARNING: See https://|Spectre V2 : WARNING|MDS: WARNING|"
-                      r"memory used by lock dependency info|Kernel command line: |Command line: |"
-                      r"page dumped because: (migration failure|isolation failed|unmovable page)")
-
-# Sizes of hash tables follow from all memory found at boot, the buffer included.
-CMDLINE = (
-    "console=ttyS0 panic=-1 oops=panic nokaslr root=/dev/pmem0 rootfstype=erofs ro "
-    "init=/sbin/hint-init loglevel=6 no_timer_check random.trust_cpu=on "
-    "random.trust_bootloader=on mitigations=off dhash_entries=65536 ihash_entries=32768 "
-    "mhash_entries=1024 mphash_entries=1024 thash_entries=4096 uhash_entries=512")
-
 
 class GuestError(Exception):
     """The guest did not do what every guest must: boot, answer, stay alive."""
@@ -111,8 +85,9 @@ def require(*paths: Path) -> None:
 
 
 def splats(text: str) -> list[str]:
-    return [line for line in text.splitlines()
-            if SPLAT.search(line) and not HARMLESS.search(line)]
+    """The lines in which the kernel complains. A genuine shortage of memory is none."""
+    return subprocess.run([HINTRUN, "console"], input=text, stdout=subprocess.PIPE, text=True,
+                          check=False).stdout.splitlines()
 
 
 class Scratch:
@@ -164,12 +139,14 @@ def pad(path: Path) -> None:
 
 class Guest:
     """A running guest. Use as a context manager. `mem` is in MiB: "512M"; `cpu`
-    adds features to the emulated CPU: ",+pdpe1gb"."""
+    adds features to the emulated CPU: "+pdpe1gb"; `kernel` are options of
+    `hintrun boot` for another kernel than ours, `qemu` a folder with another
+    QEMU, `extra` options of QEMU itself."""
 
     def __init__(self, scratch: Scratch, name: str, mem: str, balloon: str = "", *,
                  cmdline: str = "", smp: int = 1, icount: bool = False, cpu: str = "",
                  extra: list[str] | None = None, payload: Path | None = None,
-                 qemu: list[str] | None = None, kernel: list[str] | None = None) -> None:
+                 qemu: Path = QEMU, kernel: list[str] | None = None) -> None:
         self.name = name
         self.console_path = scratch.keep / f"{name}.console"
         self.log_path = scratch.keep / f"{name}.qemu"
@@ -177,28 +154,15 @@ class Guest:
         self.qmp_sock, qmp_far = socket.socketpair()
         self._agent_buf = b""
         self._qmp_buf = b""
-        if ACCEL == "kvm":
-            accel = ["-accel", "kvm", "-cpu", "host"]
-        elif icount:
-            accel = ["-accel", "tcg,thread=single", "-cpu", f"kvm64{cpu}", "-icount",
-                     "shift=0,sleep=off,align=off", "-rtc", "clock=vm,base=2020-01-01T00:00:00"]
-        else:
-            accel = ["-accel", "tcg,thread=multi", "-cpu", f"kvm64{cpu}"]
-        command = (qemu or [str(QEMU / "qemu-system-x86_64"), "-L", str(QEMU / "share")]) + [
-            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-machine", "pc,nvdimm=on,hpet=off", *accel,
-            "-smp", str(smp), "-m", f"{int(mem[:-1]) + ROOM_MIB}M,slots=8,maxmem=64G"]
-        command += kernel or self._own_kernel(cmdline)
-        command += self._nvdimm(0, (ROOTFS / "root.erofs").resolve())
-        command += self._nvdimm(1, payload or scratch.payload())
-        command += ["-device", "virtio-balloon-pci,id=balloon0,ioeventfd=off"
-                    + (f",{balloon}" if balloon else "")]
-        command += ["-serial", f"file:{self.console_path}",
-                    "-chardev", f"socket,id=agent,fd={agent_far.fileno()}",
-                    "-serial", "chardev:agent",
-                    "-chardev", f"socket,id=qmp,fd={qmp_far.fileno()}",
-                    "-mon", "chardev=qmp,mode=control"]
-        command += extra or []
+        command = [
+            str(HINTRUN), "boot", "--qemu", str(qemu), "--accel", ACCEL,
+            "--clock", "virtual" if icount else "real", "--threads", "single" if icount else "multi",
+            "--vcpus", str(smp), "--mem", f"{int(mem[:-1]) + ROOM_MIB}M", "--balloon", balloon,
+            "--console", str(self.console_path), "--agent-fd", str(agent_far.fileno()),
+            "--qmp-fd", str(qmp_far.fileno()), *(["--cpu", cpu] if cpu else []),
+            *(kernel or ["--kernel", str(KERNEL), "--rootfs", str(ROOTFS), "--append", cmdline,
+                         "--payload", str(payload or scratch.payload())]),
+            "--", *(extra or [])]
         self.console_path.unlink(missing_ok=True)
         with self.log_path.open("wb") as log:
             self.proc = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -206,16 +170,6 @@ class Guest:
         atexit.register(self.kill)
         agent_far.close()
         qmp_far.close()
-
-    @staticmethod
-    def _own_kernel(cmdline: str) -> list[str]:
-        return ["-kernel", str(KERNEL / "bzImage"), "-append", f"{CMDLINE} {cmdline}"]
-
-    @staticmethod
-    def _nvdimm(nr: int, path: Path) -> list[str]:
-        return ["-object", f"memory-backend-file,id=image{nr},mem-path={path},share=on,"
-                           f"readonly=on,size={path.stat().st_size}",
-                "-device", f"nvdimm,id=nv{nr},memdev=image{nr},unarmed=on"]
 
     def __enter__(self) -> Guest:
         try:

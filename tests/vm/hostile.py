@@ -64,9 +64,8 @@ MODES = (
 
 
 def boot(scratch: Scratch, name: str, mode: str = "none", options: str = "", cmdline: str = FAST) -> Guest:
-    qemu = [str(HOSTILE / "qemu-system-x86_64"), "-L", str(HOSTILE / "share")]
     return Guest(scratch, name, "578M", f"{BUFFER},x-hostile={mode}{options}", smp=2, cmdline=cmdline,
-                 qemu=qemu)
+                 qemu=HOSTILE)
 
 
 def soak_start(guest: Guest, mib: int, seconds: int, procs: int = 8, seed: int = 1) -> None:

@@ -10,43 +10,24 @@ build=$top/build
 work=${KEEP:-$tmp}
 mkdir -p "$work"
 
-for need in kernel/bzImage qemu/qemu-system-x86_64 rootfs/root.erofs guest/hintsay; do
+for need in bin/hintrun kernel/bzImage qemu/qemu-system-x86_64 rootfs/root.erofs guest/hintsay; do
 	if [ ! -e "$build/$need" ]; then
 		echo "1..0 # SKIP build/$need is not there; run make first"
 		exit 0
 	fi
 done
 
-nvdimm() { # NUMBER FILE
-	echo "-object memory-backend-file,id=image$1,mem-path=$2,share=on,readonly=on,size=$(stat -Lc %s "$2")"
-	echo "-device nvdimm,id=nv$1,memdev=image$1,unarmed=on"
-}
-
 # boot NAME PAYLOAD-FOLDER [CELL-FILE]: run to power-off under the virtual
-# clock; leaves NAME.console, NAME.work and NAME.trace.
+# clock; leaves NAME.console and, in the folder NAME.ports, work.stream and trace.stream.
 boot() {
-	boot_pay=
-	if [ -n "$2" ]; then
-		tar --mtime=@0 -C "$2" -cf "$work/$1.tar" .
-		truncate -s %2M "$work/$1.tar"
-		boot_pay=$(nvdimm 1 "$work/$1.tar")
-	fi
-	# shellcheck disable=SC2046,SC2086 # words are wanted, none has a blank
-	timeout 120 "$build/qemu/qemu-system-x86_64" -L "$build/qemu/share" -nodefaults \
-		-no-user-config -no-reboot -display none -machine pc,nvdimm=on,hpet=off \
-		-accel tcg,thread=single -cpu kvm64 -smp 1 -m size=512M,slots=4,maxmem=8G \
-		-icount shift=0,sleep=off,align=off -rtc clock=vm,base=2020-01-01T00:00:00 \
-		-kernel "$build/kernel/bzImage" \
-		-append "console=ttyS0 panic=-1 nokaslr root=/dev/pmem0 rootfstype=erofs ro init=/sbin/hint-init loglevel=5 tsc=reliable" \
-		$(nvdimm 0 "$build/rootfs/root.erofs") $boot_pay \
-		${3:+-fw_cfg name=opt/org.hintbuf/cell,file=$3} \
-		-device virtio-balloon-pci,ioeventfd=off,free-page-reporting=on \
-		-device virtio-serial-pci,id=ports,ioeventfd=off,max_ports=4 \
-		-chardev "file,id=work,path=$work/$1.work" \
-		-device virtserialport,bus=ports.0,nr=1,chardev=work,name=org.hintbuf.work \
-		-chardev "file,id=trace,path=$work/$1.trace" \
-		-device virtserialport,bus=ports.0,nr=2,chardev=trace,name=org.hintbuf.trace \
-		-serial "file:$work/$1.console" >"$work/$1.qemu" 2>&1
+	rm -rf "$work/$1.ports"
+	mkdir "$work/$1.ports"
+	[ -z "$2" ] || {
+		tar --mtime=@0 -C "$2" -cf "$work/$1.tar" . && truncate -s %2M "$work/$1.tar"
+	}
+	timeout 120 "$build/bin/hintrun" boot --clock virtual --append loglevel=5 \
+		${2:+--payload "$work/$1.tar"} ${3:+--cell "$3"} --balloon free-page-reporting=on \
+		--ports "$work/$1.ports" --console "$work/$1.console" >"$work/$1.qemu" 2>&1
 }
 
 # --- what the guest is made of
@@ -120,8 +101,8 @@ chmod +x "$pay/hinttrace" "$pay/workload/run"
 printf "HINT_ARM='none'\nHINT_MEM_BYTES=536870912\n" >"$tmp/cell.env"
 boot init "$pay" "$tmp/cell.env"
 ok $? "a guest that ran a workload powers off"
-lines=$(cat "$work/init.work")
-is "$(sed -n 's/^{"type":"\(sync\|hello\|phase\|bye\)".*/\1/p' "$work/init.work" | tr '\n' ' ')" \
+lines=$(cat "$work/init.ports/work.stream")
+is "$(sed -n 's/^{"type":"\(sync\|hello\|phase\|bye\)".*/\1/p' "$work/init.ports/work.stream" | tr '\n' ' ')" \
 	"sync hello phase phase sync bye " "lines come in the order of docs/guest.md"
 has "$lines" '"text":"arm none, oom 0, init -1000"' "the workload can be killed, init cannot"
 has "$lines" '"text":"thp [always] madvise never in /run/hint/workload"' \
@@ -130,19 +111,19 @@ has "$lines" '"text":"1"' "the loopback interface is up"
 has "$lines" '"text":"to stderr"' "stderr is recorded"
 has "$lines" '"src":"tracer","text":"tracer says hello"' "what the tracer prints is recorded"
 has "$lines" '{"type":"bye","t_ns":' "the guest says good-bye"
-has "$(tail -n 1 "$work/init.work")" '"status":7' "... with the workload's status"
-is "$(cat "$work/init.trace")" '{"type":"loss"}' "the tracer ended cleanly before"
+has "$(tail -n 1 "$work/init.ports/work.stream")" '"status":7' "... with the workload's status"
+is "$(cat "$work/init.ports/trace.stream")" '{"type":"loss"}' "the tracer ended cleanly before"
 
 # --- a tracer that fails
 printf '#!/bin/sh\necho cannot load\nexit 1\n' >"$pay/hinttrace"
 boot tracer "$pay" "$tmp/cell.env"
 ok $? "a guest whose tracer fails powers off"
-has "$(tail -n 1 "$work/tracer.work")" '"status":69' "... with status 69"
-has "$(cat "$work/tracer.work")" '"text":"cannot load"' "... and the tracer's words"
+has "$(tail -n 1 "$work/tracer.ports/work.stream")" '"status":69' "... with status 69"
+has "$(cat "$work/tracer.ports/work.stream")" '"text":"cannot load"' "... and the tracer's words"
 
 # --- no cell, a wrong parameter
 boot nocell "$pay"
-has "$(tail -n 1 "$work/nocell.work")" '"status":69' "without a cell: status 69"
+has "$(tail -n 1 "$work/nocell.ports/work.stream")" '"status":69' "without a cell: status 69"
 printf "HINT_ARM='none'\nHINT_P_THP='maybe'\n" >"$tmp/cell.env"
 boot thp "$pay" "$tmp/cell.env"
 has "$(cat "$work/thp.console")" "allowed: always, madvise, never" "a wrong parameter is answered"

@@ -231,7 +231,7 @@ def held_in(guest: Guest, gib: int) -> int:
 def check_contiguous(tap: Tap, scratch: Scratch) -> None:
     """Huge pages come from the free lists; gigantic ones by moving all that is in a range."""
     with Guest(scratch, "contiguous", "4096M", f"{REPORTING},hint-buffer-size=512M", smp=2,
-               cpu=",+pdpe1gb", cmdline=FAST) as guest:
+               cpu="+pdpe1gb", cmdline=FAST) as guest:
         if missing(tap, guest, "contiguous: there are huge pages", "HUGETLBFS", "CONTIG_ALLOC"):
             return
         if guest.run(f"[ -d {HUGE}/hugepages-1048576kB ]")[0]:

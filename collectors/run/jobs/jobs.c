@@ -206,8 +206,8 @@ static int start_job(struct run *r, struct job *job)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != runner)
 			_exit(STATUS_INFRA);
-		status = vm__run(job->cell, r->j->images, r->j->root, r->j->payload,
-				 r->j->payload_bytes, dir, &r->j->limits);
+		status = vm__run(job->cell, r->j->images, r->j->root, r->j->payload, dir,
+				 &r->j->limits);
 		_exit(status < 0 ? STATUS_STOPPED : status);
 	}
 	job->state = JOB_RUNNING;

@@ -8,7 +8,7 @@
 #define RUN_JOBS_JOBS_H
 
 #include "run/plan/plan.h"
-#include "run/vm/qemu.h"
+#include "run/vm/images.h"
 #include "run/vm/vm.h"
 
 struct jobs {
@@ -16,7 +16,6 @@ struct jobs {
 	const char *out;	/* results folder of the experiment */
 	const struct images *images;
 	const char *payload;
-	uint64_t payload_bytes;
 	struct vm_limits limits;
 	unsigned int nr;	/* workers at once */
 	bool again;		/* also what is done */

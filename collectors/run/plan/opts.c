@@ -92,7 +92,7 @@ static const char *value_of(const struct option_list *l, const char *name)
 }
 
 /* build/bin/hintrun lies two below the checkout. */
-static int default_root(char *root)
+int opts__default_root(char *root)
 {
 	char exe[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
@@ -220,7 +220,7 @@ int opts__read(struct opts *o, int argc, char **argv)
 	if (!err) {
 		root = value_of(&l, "root");
 		err = root ? str__fmt(o->root, sizeof(o->root), "%s", root)
-			   : default_root(o->root);
+			   : opts__default_root(o->root);
 	}
 	if (!err)
 		err = load_experiments(o, &l);

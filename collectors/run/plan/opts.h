@@ -24,4 +24,7 @@ int opts__read(struct opts *o, int argc, char **argv);
 void opts__free(struct opts *o);
 void opts__help(void);
 
+/* The checkout that this program was built in, into PATH_MAX bytes: 0 or -errno. */
+int opts__default_root(char *root);
+
 #endif

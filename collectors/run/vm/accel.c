@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include "run/vm/accel.h"
+#include "run/vm/console.h"
+#include "run/vm/qemu.h"
 #include "run/util.h"
 
 #define PROBE_LIMIT_NS	(20 * NSEC_PER_SEC)
-#define PROBE_SIGN	"Linux version "
 
 static bool cpu_has_vmx_or_svm(void)
 {
@@ -64,7 +65,7 @@ static bool kernel_speaks(const struct qemu_args *args, const char *console)
 	while (!speaks && now__ns() < end) {
 		bool gone = waitpid(pid, NULL, WNOHANG) == pid;
 
-		speaks = file_contains(console, PROBE_SIGN);
+		speaks = file_contains(console, CONSOLE_SIGN);
 		if (gone)
 			return speaks;
 		usleep(50000);
@@ -77,6 +78,12 @@ static bool kernel_speaks(const struct qemu_args *args, const char *console)
 static bool kvm_boots(const struct images *im)
 {
 	char console[] = "/tmp/hintrun-probe-XXXXXX";
+	/* The least that tells whether a guest can run: kernel, console, no disk. */
+	const struct machine m = {
+		.qemu = im->qemu, .share = im->share, .kernel = im->kernel, .accel = "kvm",
+		.ram_bytes = 256 * MIB, .vcpus = 1, .console = console, .agent_fd = -1,
+		.qmp_fd = -1,
+	};
 	struct qemu_args args;
 	bool boots;
 	int fd;
@@ -85,7 +92,7 @@ static bool kvm_boots(const struct images *im)
 	if (fd < 0)
 		return false;
 	close(fd);
-	boots = !qemu__probe_args(&args, im, "kvm", console) && kernel_speaks(&args, console);
+	boots = !qemu__args(&args, &m) && kernel_speaks(&args, console);
 	qemu__free(&args);
 	unlink(console);
 	return boots;

@@ -3,7 +3,7 @@
 #ifndef RUN_VM_ACCEL_H
 #define RUN_VM_ACCEL_H
 
-#include "run/vm/qemu.h"
+#include "run/vm/images.h"
 
 /*
  * choice is auto, kvm or tcg; clock is auto, virtual or real. *accel becomes

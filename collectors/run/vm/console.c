@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -6,9 +7,10 @@
 #include "run/util.h"
 
 /*
- * A pattern is literal text, found anywhere in the line; it may hold one `*`
- * that stands for anything, with less than 64 bytes before it. What the out-of-memory killer and a failed allocation print is
- * not here: these are results.
+ * A pattern is literal text, found anywhere in what the kernel says; it may hold
+ * one `*` that stands for anything, with less than 64 bytes before it. What the
+ * out-of-memory killer and a failed allocation print is not here: these are
+ * results. Without its first letter where the kernel writes it large or small.
  */
 static const char *const panic_patterns[] = {
 	"Kernel panic - not syncing",
@@ -22,38 +24,45 @@ static const char *const splat_patterns[] = {
 	"Oops[#",
 	"general protection fault",
 	"double fault",
-	"unable to handle kernel",
-	"Unable to handle kernel",
+	"nable to handle kernel",
+	"Internal error: ",
 	"KASAN: ",
 	"KCSAN: ",
 	"KFENCE: ",
+	"KMSAN: ",
 	"UBSAN: ",
 	"INFO: task * blocked for more than ",
-	"INFO: possible recursive locking detected",
-	"INFO: possible circular locking dependency",
+	"INFO: possible ",
 	"INFO: trying to register non-static key",
-	"INFO: suspicious RCU usage",
-	"rcu: INFO: * stall",
-	"detected stalls on CPUs/tasks",
-	"possible recursive locking detected",
-	"possible circular locking dependency detected",
+	"possible recursive locking",
+	"possible circular locking",
+	"possible irq lock inversion",
+	"lock dependency",
+	"locking dependency",
 	"inconsistent lock state",
-	"possible irq lock inversion dependency",
-	"suspicious RCU usage",
+	"nvalid wait context",
+	"held lock freed",
+	"bad unlock balance",
 	"DEBUG_LOCKS_WARN_ON",
-	"sleeping function called from invalid context",
+	"suspicious RCU usage",
+	"RCU nest depth",
+	"rcu: INFO: * stall",
+	"detected stalls",
+	"self-detected stall",
+	"soft lockup",
+	"hard LOCKUP",
+	"workqueue lockup",
+	"nobody cared (try booting",
+	"sleeping function called from invalid",
 	"scheduling while atomic",
-	"watchdog: BUG: soft lockup",
-	"NMI watchdog: * hard LOCKUP",
-	"BUG: workqueue lockup",
 	"list_add corruption",
 	"list_del corruption",
 	"refcount_t: ",
-	"Bad page state in process",
-	"Bad page map in process",
-	"Bad rss-counter state",
-	"nobody cared (try booting with the \"irqpoll\" option)",
-	"Internal error: ",
+	"ad page state",
+	"ad page map",
+	"Bad rss-counter",
+	"page dumped because: ",
+	"pagealloc: memory corruption",
 	"unreferenced object 0x",
 };
 
@@ -63,9 +72,37 @@ static const char *const harmless_patterns[] = {
 	"WARNING: See https://",	/* advice on a CPU mitigation */
 	"Spectre V2 : WARNING: ",
 	"MDS: WARNING: ",
-	"Kernel command line: ",
+	"ommand line: ",
 	"DEBUG: ",
+	"memory used by lock dependency info",
+	/* Memory that could not go offline is dumped; whether it had to is for others. */
+	"page dumped because: migration failure",
+	"page dumped because: isolation failed",
+	"page dumped because: unmovable page",
 };
+
+/*
+ * What the kernel says in a line, behind its time ("[   12.345678] "); NULL when
+ * it is not the kernel's: a workload may write to the console whatever it likes.
+ * Not only at the beginning of a line: another may not have ended.
+ */
+static const char *kernel_text(const char *line)
+{
+	const char *p;
+
+	for (p = strchr(line, '['); p; p = strchr(p + 1, '[')) {
+		const char *q = p + 1 + strspn(p + 1, " ");
+		size_t nr = strspn(q, "0123456789");
+
+		if (!nr || q[nr] != '.')
+			continue;
+		q += nr + 1;
+		nr = strspn(q, "0123456789");
+		if (nr && !strncmp(q + nr, "] ", 2))
+			return q + nr + 2;
+	}
+	return NULL;
+}
 
 static bool matches(const char *line, const char *pattern)
 {
@@ -91,6 +128,9 @@ static bool matches_any(const char *line, const char *const patterns[], size_t n
 
 enum verdict console__judge(const char *line)
 {
+	line = kernel_text(line);
+	if (!line)
+		return VERDICT_NONE;
 	if (matches_any(line, harmless_patterns, ARRAY_SIZE(harmless_patterns)))
 		return VERDICT_NONE;
 	if (matches_any(line, panic_patterns, ARRAY_SIZE(panic_patterns)))
@@ -111,7 +151,7 @@ static void take_line(void *arg, char *line, size_t len, uint64_t offset, bool t
 	for (i = 0; i < len; i++)
 		if ((unsigned char)line[i] < ' ' || (unsigned char)line[i] > '~')
 			line[i] = ' ';
-	if (strstr(line, "Linux version "))
+	if (!c->has_kernel && strstr(line, CONSOLE_SIGN))
 		c->has_kernel = true;
 	v = console__judge(line);
 	if (v > c->verdict) {
@@ -131,6 +171,42 @@ int console__init(struct console *c)
 void console__free(struct console *c)
 {
 	lines__free(&c->lines);
+}
+
+/* What console__print() needs of a line. */
+static void print_line(void *arg, char *line, size_t len, uint64_t offset, bool too_long)
+{
+	unsigned int *nr = arg;
+
+	(void)len;
+	(void)offset;
+	(void)too_long;
+	line[strcspn(line, "\r")] = '\0';
+	if (console__judge(line) == VERDICT_NONE)
+		return;
+	puts(line);
+	++*nr;
+}
+
+int console__print(FILE *f, unsigned int *nr)
+{
+	struct lines lines;
+	char buf[65536];
+	size_t n;
+	int err;
+
+	*nr = 0;
+	err = lines__init(&lines, CONSOLE_LINE_MAX);
+	if (err)
+		return err;
+	while ((n = fread(buf, 1, sizeof(buf), f)))
+		lines__feed(&lines, buf, n, print_line, nr);
+	/* A guest that died may not have ended its last line. */
+	if (lines__partial(&lines))
+		lines__feed(&lines, "\n", 1, print_line, nr);
+	err = ferror(f) ? -EIO : 0;
+	lines__free(&lines);
+	return err;
 }
 
 void console__feed(struct console *c, const char *data, size_t len)

@@ -6,10 +6,13 @@
 #ifndef RUN_VM_CONSOLE_H
 #define RUN_VM_CONSOLE_H
 
+#include <stdio.h>
+
 #include "run/record/lines.h"
 
 #define CONSOLE_LINE_MAX	4096
 #define CONSOLE_MAX		(64ULL << 20)
+#define CONSOLE_SIGN		"Linux version "	/* the kernel's first words */
 
 enum verdict { VERDICT_NONE, VERDICT_SPLAT, VERDICT_PANIC };
 
@@ -21,6 +24,8 @@ struct console {
 };
 
 enum verdict console__judge(const char *line);
+/* Print the lines of a console that have a verdict; how many there are. */
+int console__print(FILE *f, unsigned int *nr);
 
 int console__init(struct console *c);
 void console__free(struct console *c);

@@ -26,19 +26,23 @@
 #define CPU_KVM	"host"
 
 /*
- * The same for all arms and all sizes: nothing here follows from memory size.
- * The kernel sizes its hash tables by all memory it finds at boot, the buffer
- * included; fixed sizes keep the guests alike.
+ * The same for all guests, whatever their memory. The kernel sizes its hash
+ * tables by all memory it finds at boot, the buffer included; fixed sizes keep
+ * the guests alike.
  */
-#define KERNEL_CMDLINE \
-	"console=ttyS0 panic=-1 oops=panic nokaslr root=/dev/pmem0 rootfstype=erofs ro" \
-	" init=/sbin/hint-init loglevel=6 tsc=reliable clocksource=tsc no_timer_check" \
+#define CMDLINE_FIRST	"console=ttyS0 panic=-1 oops=panic nokaslr"
+#define CMDLINE_ROOT	" root=/dev/%s rootfstype=erofs ro init=/sbin/hint-init"
+#define CMDLINE_LAST \
+	" loglevel=6 tsc=reliable clocksource=tsc no_timer_check" \
 	" random.trust_cpu=on random.trust_bootloader=on mitigations=off" \
 	" dhash_entries=65536 ihash_entries=32768 mhash_entries=1024 mphash_entries=1024" \
 	" thash_entries=4096 uhash_entries=512"
 
 /* Nothing QEMU writes may grow beyond this, whatever the guest does. */
 #define QEMU_MAX_FILE	(2 * GUEST_STREAM_MAX)
+
+/* An NVDIMM is a whole number of these. */
+#define NVDIMM_ALIGN	(2 * MIB)
 
 static void push(struct qemu_args *a, const char *fmt, ...) PRINTF(2, 3);
 
@@ -76,252 +80,200 @@ static const char *escape(const char *path, char *buf, size_t size)
 	return buf;
 }
 
-static int find_file(char *out, const char *dir, const char *name, const char *target,
-		     bool is_program)
+static void push_engine(struct qemu_args *a, const struct machine *m)
 {
-	if (str__fmt(out, PATH_MAX, "%s/%s", dir, name))
-		return -ENAMETOOLONG;
-	if (is_program ? file__is_executable(out) : !access(out, R_OK))
-		return 0;
-	say__error("%s is missing: make it with `make %s`", out, target);
-	return -ENOENT;
-}
+	bool kvm = !strcmp(m->accel, "kvm");
 
-static int read_id(char *id, const char *dir)
-{
-	char path[PATH_MAX], *text;
-	int err;
-
-	err = str__fmt(path, sizeof(path), "%s/id", dir) ?:
-	      file__read(path, 256, &text, NULL);
-	if (err) {
-		say__error("cannot read %s: %s", path, strerror(-err));
-		return err;
-	}
-	text[strcspn(text, "\n")] = '\0';
-	if (!*text || strspn(text, "0123456789abcdef") != strlen(text) ||
-	    str__fmt(id, CELL_HASH_LEN + 1, "%s", text)) {
-		say__error("%s does not hold a hexadecimal hash", path);
-		err = -EINVAL;
-	}
-	free(text);
-	return err;
-}
-
-/*
- * The build's folders are links to products that never change. Follow them
- * once: a build meanwhile must not put another kernel under a running cell.
- */
-static int follow(char *real, const char *dir, const char *target)
-{
-	if (realpath(dir, real))
-		return 0;
-	say__error("%s is missing: make it with `make %s`", dir, target);
-	return -ENOENT;
-}
-
-int images__find(struct images *im, const char *kernel_link, const char *qemu_link,
-		 const char *rootfs_link)
-{
-	char kernel_dir[PATH_MAX], qemu_dir[PATH_MAX], rootfs_dir[PATH_MAX];
-	struct stat st;
-	int err;
-
-	err = follow(kernel_dir, kernel_link, "kernel") ?:
-	      follow(qemu_dir, qemu_link, "qemu") ?:
-	      follow(rootfs_dir, rootfs_link, "image");
-	if (err)
-		return err;
-	err = find_file(im->kernel, kernel_dir, "bzImage", "kernel", false) ?:
-	      find_file(im->qemu, qemu_dir, "qemu-system-x86_64", "qemu", true) ?:
-	      find_file(im->share, qemu_dir, "share", "qemu", false) ?:
-	      find_file(im->rootfs, rootfs_dir, "root.erofs", "image", false) ?:
-	      read_id(im->kernel_id, kernel_dir) ?:
-	      read_id(im->qemu_id, qemu_dir) ?:
-	      read_id(im->rootfs_id, rootfs_dir);
-	if (err)
-		return err;
-	if (stat(im->rootfs, &st))
-		return -errno;
-	im->rootfs_bytes = (uint64_t)st.st_size;
-	if (!im->rootfs_bytes || im->rootfs_bytes % (2 * MIB)) {
-		say__error("%s: size %" PRIu64 " is not a multiple of 2 MiB: `make image` again",
-			   im->rootfs, im->rootfs_bytes);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static void push_machine(struct qemu_args *a, const struct images *im, const char *accel)
-{
-	bool kvm = !strcmp(accel, "kvm");
-
-	push(a, "%s", im->qemu);
+	push(a, "%s", m->qemu);
 	push(a, "-L");
-	push(a, "%s", im->share);
+	push(a, "%s", m->share);
 	push(a, "-nodefaults");
 	push(a, "-no-user-config");
 	push(a, "-machine");
 	push(a, "pc,nvdimm=on,hpet=off");
 	push(a, "-accel");
-	push(a, "%s", kvm ? "kvm" : "tcg,thread=single");
+	push(a, "%s", kvm ? "kvm" : m->is_parallel ? "tcg,thread=multi" : "tcg,thread=single");
 	push(a, "-cpu");
-	push(a, "%s", kvm ? CPU_KVM : CPU_TCG);
+	push(a, "%s%s%s", kvm ? CPU_KVM : CPU_TCG, m->cpu ? "," : "", m->cpu ? m->cpu : "");
+	push(a, "-smp");
+	push(a, "%u", m->vcpus);
+	push(a, "-m");
+	push(a, "size=%" PRIu64 "M,slots=4,maxmem=128G", m->ram_bytes / MIB);
+	if (!m->is_virtual)
+		return;
+	push(a, "-icount");
+	push(a, "shift=0,sleep=off,align=off");
+	push(a, "-rtc");
+	push(a, "clock=vm,base=2020-01-01T00:00:00");
+	push(a, "-seed");
+	push(a, "%" PRIu32, m->seed);
+}
+
+static void push_kernel(struct qemu_args *a, const struct machine *m)
+{
+	char root[128] = "";
+
+	if (m->root)
+		snprintf(root, sizeof(root), CMDLINE_ROOT "%s", m->is_on_disks ? "vda" : "pmem0",
+			 m->is_on_disks ? " rootwait" : "");
+	push(a, "-kernel");
+	push(a, "%s", m->kernel);
+	if (m->initrd) {
+		push(a, "-initrd");
+		push(a, "%s", m->initrd);
+	}
+	push(a, "-append");
+	push(a, CMDLINE_FIRST "%s" CMDLINE_LAST "%s%s", root, m->append ? " " : "",
+	     m->append ? m->append : "");
 }
 
 /*
- * NVDIMM n becomes /dev/pmem<n>. QEMU describes them to the guest in the order
- * of a hash of their names, which is ascending for nv0 and nv1.
+ * Image n becomes /dev/pmem<n>: QEMU describes NVDIMMs to the guest in the order
+ * of a hash of their names, which is ascending for nv0 and nv1. Or /dev/vd<a+n>.
  */
-static void push_nvdimm(struct qemu_args *a, int n, const char *path, uint64_t size)
+static void push_image(struct qemu_args *a, const struct machine *m, int n, const char *path)
 {
 	char buf[2 * PATH_MAX];
+	struct stat st;
 
+	if (!path)
+		return;
+	if (stat(path, &st)) {
+		a->err = -errno;
+		say__error("cannot find the image %s: %s", path, strerror(errno));
+		return;
+	}
+	if (m->is_on_disks) {
+		push(a, "-drive");
+		push(a, "if=none,id=image%d,file=%s,format=raw,readonly=on", n,
+		     escape(path, buf, sizeof(buf)));
+		push(a, "-device");
+		push(a, "virtio-blk-pci,drive=image%d", n);
+		return;
+	}
+	if (!st.st_size || st.st_size % (off_t)NVDIMM_ALIGN) {
+		a->err = -EINVAL;
+		say__error("%s: size %lld is not a multiple of 2 MiB, as an NVDIMM must be", path,
+			   (long long)st.st_size);
+		return;
+	}
 	push(a, "-object");
-	push(a, "memory-backend-file,id=image%d,mem-path=%s,share=on,readonly=on,size=%" PRIu64,
-	     n, escape(path, buf, sizeof(buf)), size);
+	push(a, "memory-backend-file,id=image%d,mem-path=%s,share=on,readonly=on,size=%lld",
+	     n, escape(path, buf, sizeof(buf)), (long long)st.st_size);
 	push(a, "-device");
 	push(a, "nvdimm,id=nv%d,memdev=image%d,unarmed=on", n, n);
 }
 
-static void push_file_chardev(struct qemu_args *a, const char *id, const char *dir,
-			      const char *name)
+static void push_file_chardev(struct qemu_args *a, const char *id, const char *path)
 {
 	char buf[2 * PATH_MAX];
 
 	push(a, "-chardev");
-	push(a, "file,id=%s,path=%s/%s", id, escape(dir, buf, sizeof(buf)), name);
+	push(a, "file,id=%s,path=%s", id, escape(path, buf, sizeof(buf)));
 }
 
-static void push_balloon(struct qemu_args *a, const struct cell *c)
+static void push_port(struct qemu_args *a, const struct machine *m, int nr, const char *name)
 {
-	char props[1024] = "";
-	const char *key;
-	json_t *value;
-	size_t n = 0;
+	char path[PATH_MAX];
 
-	json_object_foreach(c->device, key, value) {
-		n += (size_t)snprintf(props + n, sizeof(props) - n, ",%s=%s", key,
-				      json_string_value(value));
-		if (n >= sizeof(props)) {
-			a->err = -E2BIG;
-			return;
-		}
+	if (str__fmt(path, sizeof(path), "%s/%s.stream", m->ports, name)) {
+		a->err = -ENAMETOOLONG;
+		return;
 	}
-	/*
-	 * Without ioeventfd the device works while the guest's notification
-	 * traps: the answer does not come at a random virtual time.
-	 */
+	push_file_chardev(a, name, path);
 	push(a, "-device");
-	push(a, "virtio-balloon-pci,id=balloon0,ioeventfd=off,x-report-ack-base-ns=%" PRIu64
-	     ",x-report-ack-per-chunk-ns=%" PRIu64 "%s",
-	     c->ack_base_ns, c->ack_per_chunk_ns, props);
+	push(a, "virtserialport,bus=ports.0,nr=%d,chardev=%s,name=org.hintbuf.%s", nr, name, name);
 }
 
-/* The arm's parameters come last: they are all that differs between arms. */
-static void push_kernel_params(struct qemu_args *a, const struct cell *c)
-{
-	char more[1024] = "";
-	const char *key;
-	json_t *value;
-	size_t n = 0;
-
-	json_object_foreach(c->kernel_params, key, value) {
-		n += (size_t)snprintf(more + n, sizeof(more) - n, " %s=%s", key,
-				      json_string_value(value));
-		if (n >= sizeof(more)) {
-			a->err = -E2BIG;
-			return;
-		}
-	}
-	push(a, "-append");
-	push(a, KERNEL_CMDLINE " page_reporting.page_reporting_order=%u page_reporting.delay_ms=%u"
-	     " page_reporting.capacity=%u%s", c->order, c->delay_ms, c->capacity, more);
-}
-
-int qemu__args(struct qemu_args *a, const struct cell *c, const struct images *im,
-	       const struct qemu_files *files)
+static void push_devices(struct qemu_args *a, const struct machine *m)
 {
 	char buf[2 * PATH_MAX];
 
-	memset(a, 0, sizeof(*a));
-	push_machine(a, im, c->accel);
-	push(a, "-smp");
-	push(a, "%u", c->vcpus);
-	push(a, "-m");
-	push(a, "size=%" PRIu64 "M,slots=4,maxmem=128G", cell__ram_bytes(c) / MIB);
-	if (!strcmp(c->clock, "virtual")) {
-		push(a, "-icount");
-		push(a, "shift=0,sleep=off,align=off");
-		push(a, "-rtc");
-		push(a, "clock=vm,base=2020-01-01T00:00:00");
-		push(a, "-seed");
-		push(a, "%" PRIu64, cell__guest_seed(c) & UINT32_MAX);
+	push_image(a, m, 0, m->root);
+	push_image(a, m, 1, m->payload);
+	if (m->cell_env) {
+		push(a, "-fw_cfg");
+		push(a, "name=opt/org.hintbuf/cell,file=%s",
+		     escape(m->cell_env, buf, sizeof(buf)));
 	}
-	/* When the guest ends it stays, stopped, until its counters are read. */
-	push(a, "-action");
-	push(a, files->qmp_fd < 0 ? "reboot=shutdown" : "reboot=shutdown,shutdown=pause");
-	push(a, "-kernel");
-	push(a, "%s", im->kernel);
-	push_kernel_params(a, c);
-	push_nvdimm(a, 0, im->rootfs, im->rootfs_bytes);
-	push_nvdimm(a, 1, files->payload, files->payload_bytes);
-	push(a, "-fw_cfg");
-	push(a, "name=opt/org.hintbuf/cell,file=%s/cell.env",
-	     escape(files->dir, buf, sizeof(buf)));
-	push_balloon(a, c);
-	push(a, "-device");
-	push(a, "virtio-serial-pci,id=ports,ioeventfd=off,max_ports=4");
-	push_file_chardev(a, "work", files->dir, "work.stream");
-	push(a, "-device");
-	push(a, "virtserialport,bus=ports.0,nr=1,chardev=work,name=org.hintbuf.work");
-	push_file_chardev(a, "trace", files->dir, "trace.stream");
-	push(a, "-device");
-	push(a, "virtserialport,bus=ports.0,nr=2,chardev=trace,name=org.hintbuf.trace");
+	if (m->balloon) {
+		/*
+		 * Without ioeventfd the device works while the guest's notification
+		 * traps: the answer does not come at a random virtual time.
+		 */
+		push(a, "-device");
+		push(a, "virtio-balloon-pci,id=balloon0,ioeventfd=off%s%s",
+		     *m->balloon ? "," : "", m->balloon);
+	}
+	if (m->ports) {
+		push(a, "-device");
+		push(a, "virtio-serial-pci,id=ports,ioeventfd=off,max_ports=4");
+		push_port(a, m, 1, "work");
+		push_port(a, m, 2, "trace");
+	}
+}
+
+static void push_monitor(struct qemu_args *a, const char *chardev)
+{
+	push(a, "-mon");
+	push(a, "chardev=%s,mode=control", chardev);
+}
+
+static void push_ends(struct qemu_args *a, const struct machine *m)
+{
+	char buf[2 * PATH_MAX];
+
 	push(a, "-display");
 	push(a, "none");
-	if (files->qmp_fd < 0) {
+	if (m->console) {
+		push_file_chardev(a, "console", m->console);
+	} else {
 		push(a, "-chardev");
 		push(a, "stdio,id=console,mux=on,signal=off");
 		push(a, "-mon");
 		push(a, "chardev=console,mode=readline");
-	} else {
-		push_file_chardev(a, "console", files->dir, "console.log");
+	}
+	if (m->qmp_fd >= 0) {
 		push(a, "-chardev");
-		push(a, "socket,id=qmp,fd=%d", files->qmp_fd);
-		push(a, "-mon");
-		push(a, "chardev=qmp,mode=control");
+		push(a, "socket,id=qmp,fd=%d", m->qmp_fd);
+		push_monitor(a, "qmp");
+	}
+	if (m->qmp) {
+		push(a, "-chardev");
+		push(a, "socket,id=qmp-path,path=%s", escape(m->qmp, buf, sizeof(buf)));
+		push_monitor(a, "qmp-path");
 	}
 	push(a, "-serial");
 	push(a, "chardev:console");
-	if (a->err) {
-		int err = a->err;
-
-		qemu__free(a);
-		return err;
+	if (m->agent_fd >= 0) {
+		push(a, "-chardev");
+		push(a, "socket,id=agent,fd=%d", m->agent_fd);
+		push(a, "-serial");
+		push(a, "chardev:agent");
 	}
-	return 0;
+	if (m->is_halted)
+		push(a, "-S");
+	if (m->gdb) {
+		push(a, "-gdb");
+		push(a, "%s", m->gdb);
+	}
 }
 
-int qemu__probe_args(struct qemu_args *a, const struct images *im, const char *accel,
-		     const char *console)
+int qemu__args(struct qemu_args *a, const struct machine *m)
 {
-	char buf[2 * PATH_MAX];
+	char *const *more;
 	int err;
 
 	memset(a, 0, sizeof(*a));
-	push_machine(a, im, accel);
-	push(a, "-m");
-	push(a, "256M");
-	push(a, "-no-reboot");
-	push(a, "-kernel");
-	push(a, "%s", im->kernel);
-	push(a, "-append");
-	push(a, "console=ttyS0 panic=-1");
-	push(a, "-display");
-	push(a, "none");
-	push(a, "-serial");
-	push(a, "file:%s", escape(console, buf, sizeof(buf)));
+	push_engine(a, m);
+	/* When the guest ends it stays, stopped, until its counters are read. */
+	push(a, "-action");
+	push(a, m->stays ? "reboot=shutdown,shutdown=pause" : "reboot=shutdown");
+	push_kernel(a, m);
+	push_devices(a, m);
+	push_ends(a, m);
+	for (more = m->more; more && *more; more++)
+		push(a, "%s", *more);
 	err = a->err;
 	if (err)
 		qemu__free(a);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "run/plan/payload.h"
+#include "run/vm/machine.h"
 #include "run/vm/shell.h"
 #include "run/util.h"
 
@@ -64,7 +65,7 @@ int shell__run(const struct cell *c, const struct images *im, const char *tools_
 	const char *base = getenv("XDG_RUNTIME_DIR");
 	char dir[PATH_MAX], tar[PATH_MAX];
 	struct qemu_args args = { .nr = 0 };
-	struct qemu_files files = { .dir = dir, .payload = tar, .qmp_fd = -1 };
+	struct cell_machine cm;
 	struct payload payload;
 	int err, status = STATUS_INFRA;
 
@@ -77,9 +78,11 @@ int shell__run(const struct cell *c, const struct images *im, const char *tools_
 	err = str__fmt(tar, sizeof(tar), "%s/payload.tar", dir) ?:
 	      payload__write(&payload, tar, tools_dir, workload_dir) ?:
 	      write_env(c, dir);
+	if (!err)
+		err = cell_machine__init(&cm, c, im, tar, dir);
 	if (!err) {
-		files.payload_bytes = payload.size;
-		err = qemu__args(&args, c, im, &files);
+		cm.m.console = NULL;	/* the terminal */
+		err = qemu__args(&args, &cm.m);
 	}
 	if (err) {
 		say__error("cannot prepare the guest in %s: %s", dir, strerror(-err));

@@ -24,6 +24,7 @@
 #include "run/vm/qmp.h"
 #include "run/record/record.h"
 #include "run/util.h"
+#include "run/vm/machine.h"
 #include "run/vm/sampler.h"
 #include "run/vm/vm.h"
 
@@ -489,15 +490,14 @@ static int finish(struct vm *vm, const char *root, const struct qemu_args *args)
 }
 
 static int prepare(struct vm *vm, struct qemu_args *args, const struct images *im,
-		   const char *payload, uint64_t payload_bytes)
+		   const char *payload)
 {
-	struct qemu_files files = {
-		.payload = payload, .payload_bytes = payload_bytes, .dir = vm->dir,
-	};
+	struct cell_machine cm;
 	int pair[2], err;
 
 	err = guest__init(&vm->guest) ?: console__init(&vm->console) ?:
-	      open_signals(vm) ?: open_tails(vm);
+	      open_signals(vm) ?: open_tails(vm) ?:
+	      cell_machine__init(&cm, vm->cell, im, payload, vm->dir);
 	if (err)
 		return err;
 	/*
@@ -509,9 +509,10 @@ static int prepare(struct vm *vm, struct qemu_args *args, const struct images *i
 	vm->qmp_fd = pair[0];
 	if (fcntl(pair[0], F_SETFL, O_NONBLOCK))
 		err = -errno;
-	files.qmp_fd = pair[1];
+	cm.m.qmp_fd = pair[1];
+	cm.m.stays = true;
 	err = err ?: qmp__init(&vm->qmp, pair[0]) ?:
-	      qemu__args(args, vm->cell, im, &files) ?:
+	      qemu__args(args, &cm.m) ?:
 	      save_inputs(vm, args) ?:
 	      start_qemu(vm, args, pair[1]);
 	close(pair[1]);
@@ -535,8 +536,7 @@ static void vm__free(struct vm *vm)
 }
 
 int vm__run(const struct cell *c, const struct images *im, const char *root,
-	    const char *payload, uint64_t payload_bytes, const char *dir,
-	    const struct vm_limits *limits)
+	    const char *payload, const char *dir, const struct vm_limits *limits)
 {
 	struct vm vm = {
 		.cell = c, .dir = dir, .limits = limits, .tails = { -1, -1, -1 },
@@ -547,7 +547,7 @@ int vm__run(const struct cell *c, const struct images *im, const char *root,
 	int status, err;
 
 	vm.start_ns = vm.sign_ns = vm.disk_ns = now__ns();
-	err = prepare(&vm, &args, im, payload, payload_bytes);
+	err = prepare(&vm, &args, im, payload);
 	if (err) {
 		say__error("cannot start the cell in %s: %s", dir, strerror(-err));
 		status = STATUS_INFRA;

@@ -4,7 +4,7 @@
 #define RUN_VM_VM_H
 
 #include "run/plan/cell.h"
-#include "run/vm/qemu.h"
+#include "run/vm/images.h"
 
 struct vm_limits {
 	uint64_t time_ns;	/* wall time of a cell */
@@ -18,7 +18,6 @@ struct vm_limits {
  * then there is no record.
  */
 int vm__run(const struct cell *c, const struct images *im, const char *root,
-	    const char *payload, uint64_t payload_bytes, const char *dir,
-	    const struct vm_limits *limits);
+	    const char *payload, const char *dir, const struct vm_limits *limits);
 
 #endif

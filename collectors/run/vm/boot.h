@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * `hintrun boot`: one guest as its options say, for whoever needs one outside of
+ * an experiment: tests, bench, a script.
+ */
+#ifndef RUN_VM_BOOT_H
+#define RUN_VM_BOOT_H
+
+/*
+ * argv is what follows the command's name; root is the checkout. Becomes QEMU, so
+ * returns only an error, said, or after --dry-run: an exit status.
+ */
+int boot__run(const char *root, int argc, char **argv);
+void boot__help(void);
+
+#endif

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "run/vm/machine.h"
+#include "run/util.h"
+
+/* Append "BETWEEN KEY=VALUE" of every field. */
+static int add_fields(char *buf, size_t size, json_t *fields, const char *between)
+{
+	size_t n = strlen(buf);
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(fields, key, value) {
+		int err = str__fmt(buf + n, size - n, "%s%s=%s", between, key,
+				   json_string_value(value));
+
+		if (err)
+			return err;
+		n += strlen(buf + n);
+	}
+	return 0;
+}
+
+int cell_machine__init(struct cell_machine *cm, const struct cell *c, const struct images *im,
+		       const char *payload, const char *dir)
+{
+	memset(cm, 0, sizeof(*cm));
+	cm->m = (struct machine) {
+		.qemu = im->qemu, .share = im->share, .kernel = im->kernel, .root = im->rootfs,
+		.append = cm->append, .payload = payload, .cell_env = cm->env,
+		.balloon = cm->balloon, .ports = dir, .console = cm->console,
+		.accel = c->accel, .is_virtual = !strcmp(c->clock, "virtual"),
+		.seed = (uint32_t)(cell__guest_seed(c) & UINT32_MAX),
+		.ram_bytes = cell__ram_bytes(c), .vcpus = c->vcpus,
+		.agent_fd = -1, .qmp_fd = -1,
+	};
+	return str__fmt(cm->env, sizeof(cm->env), "%s/cell.env", dir) ?:
+	       str__fmt(cm->console, sizeof(cm->console), "%s/console.log", dir) ?:
+	       /* The arm's parameters come last: they are all that differs between arms. */
+	       str__fmt(cm->append, sizeof(cm->append), "page_reporting.page_reporting_order=%u"
+			" page_reporting.delay_ms=%u page_reporting.capacity=%u",
+			c->order, c->delay_ms, c->capacity) ?:
+	       str__fmt(cm->balloon, sizeof(cm->balloon), "x-report-ack-base-ns=%" PRIu64
+			",x-report-ack-per-chunk-ns=%" PRIu64, c->ack_base_ns,
+			c->ack_per_chunk_ns) ?:
+	       add_fields(cm->append, sizeof(cm->append), c->kernel_params, " ") ?:
+	       add_fields(cm->balloon, sizeof(cm->balloon), c->device, ",");
+}
