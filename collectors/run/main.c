@@ -97,10 +97,11 @@ static int write_payload(struct session *s, const char *out, char *path)
 	int err;
 
 	err = payload_path(path, out, s->payload.tools_hash, s->payload.workload_hash);
-	if (err || !access(path, R_OK))
+	/* Its name says what it was when it was written; a full disk may have cut it. */
+	if (err || payload__is_at(&s->payload, path))
 		return err;
 	err = payload__write(&again, path, s->opts.payload_dir, s->workload.dir);
-	if (!err && strcmp(again.workload_hash, s->payload.workload_hash)) {
+	if (!err && strcmp(again.file_hash, s->payload.file_hash)) {
 		unlink(path);
 		say__error("the workload or the tools changed while they were packed: run again");
 		err = -ESTALE;

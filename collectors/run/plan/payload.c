@@ -28,7 +28,8 @@ _Static_assert(sizeof(struct tar_header) == TAR_BLOCK, "layout");
 
 struct writer {
 	int fd;			/* -1: hash only */
-	struct sha256_ctx sha;
+	struct sha256_ctx sha;	/* of the part being written */
+	struct sha256_ctx file_sha;	/* of all */
 	uint64_t size;		/* bytes so far */
 	uint64_t part_limit;	/* size at which the current tree is too large */
 	unsigned int nr_entries;
@@ -38,6 +39,7 @@ struct writer {
 static int put(struct writer *w, const void *data, size_t len)
 {
 	sha256_update(&w->sha, len, data);
+	sha256_update(&w->file_sha, len, data);
 	w->size += len;
 	return w->fd < 0 ? 0 : fd__write_all(w->fd, data, len);
 }
@@ -228,6 +230,7 @@ int payload__write(struct payload *p, const char *path, const char *tools_dir,
 		}
 	}
 	sha256_init(&w.sha);
+	sha256_init(&w.file_sha);
 	w.part_limit = PAYLOAD_MAX_BYTES;
 	err = put_tree(&w, tools_dir, "", 0);
 	hash__hex(&w.sha, p->tools_hash);
@@ -242,6 +245,7 @@ int payload__write(struct payload *p, const char *path, const char *tools_dir,
 	if (!err)
 		err = put_zeros(&w, (NVDIMM_ALIGN - w.size % NVDIMM_ALIGN) % NVDIMM_ALIGN);
 	p->size = w.size;
+	hash__hex(&w.file_sha, p->file_hash);
 	if (path) {
 		if (close(w.fd) && !err)
 			err = -errno;
@@ -253,4 +257,27 @@ int payload__write(struct payload *p, const char *path, const char *tools_dir,
 		}
 	}
 	return err;
+}
+
+bool payload__is_at(const struct payload *p, const char *path)
+{
+	char hex[CELL_HASH_LEN + 1], buf[65536];
+	struct sha256_ctx sha;
+	struct stat st;
+	ssize_t n;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &st) || (uint64_t)st.st_size != p->size) {
+		close(fd);
+		return false;
+	}
+	sha256_init(&sha);
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		sha256_update(&sha, (size_t)n, (uint8_t *)buf);
+	close(fd);
+	hash__hex(&sha, hex);
+	return !n && !strcmp(hex, p->file_hash);
 }

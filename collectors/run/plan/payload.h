@@ -18,6 +18,7 @@
 struct payload {
 	char tools_hash[CELL_HASH_LEN + 1];
 	char workload_hash[CELL_HASH_LEN + 1];
+	char file_hash[CELL_HASH_LEN + 1];
 	uint64_t size;		/* of the file, a multiple of 2 MiB */
 };
 
@@ -27,5 +28,8 @@ struct payload {
  */
 int payload__write(struct payload *p, const char *path, const char *tools_dir,
 		   const char *workload_dir);
+
+/* Is the file at path this payload, to the byte? */
+bool payload__is_at(const struct payload *p, const char *path);
 
 #endif
