@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What every part of the host runner needs: messages, bounded paths, whole
- * files, time.
+ * files.
  */
 #ifndef RUN_UTIL_H
 #define RUN_UTIL_H
@@ -19,16 +19,12 @@ enum {
 	STATUS_INFRA = 69,	/* what a run needs is missing or broken */
 };
 
-#define NSEC_PER_SEC	((uint64_t)1000000000)
-#define NSEC_PER_MSEC	((uint64_t)1000000)
 #define MIB		((uint64_t)1 << 20)
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define PRINTF(f, a)	__attribute__((format(printf, f, a)))
 
 /* One line "hintrun: ..." on stderr. */
 void say__error(const char *fmt, ...) PRINTF(1, 2);
-
-uint64_t now__ns(void);		/* host CLOCK_MONOTONIC */
 
 /* snprintf that refuses to cut: 0 or -ENAMETOOLONG. */
 int str__fmt(char *buf, size_t size, const char *fmt, ...) PRINTF(3, 4);

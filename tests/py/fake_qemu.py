@@ -147,6 +147,46 @@ def lie_as_runner(m: Machine) -> None:
     m.line("work", {"type": "end", "status": "done", "failure": None})
 
 
+def says(m: Machine) -> None:
+    """The workload prints; how it ends says its status."""
+    m.sync(1 * SEC)
+    m.hello()
+    for i in range(1, 6):
+        m.line("work", {"type": "log", "t_ns": SEC + i, "src": "workload", "text": f"line {i} \x1b[2J"})
+    m.line("work", {"type": "log", "t_ns": 2 * SEC, "src": "tracer", "text": "not this"})
+    m.line("work", {"type": "bye", "status": int(os.environ["FAKE_STATUS"])})
+    m.shutdown()
+
+
+def gives_up(m: Machine) -> None:
+    m.sync(1 * SEC)
+    m.hello()
+    m.write("console", b"guest-init: parameter thp is 'maybe'\r\n")
+    m.line("work", {"type": "bye", "status": 69})
+    m.shutdown()
+
+
+def sleeper(m: Machine) -> None:
+    """Nothing but the tracer's samples, an hour of guest time in a moment."""
+    m.sync(1 * SEC)
+    m.hello()
+    for t in range(2, 4000):
+        m.line("trace", {"type": "sample", "t_ns": t * SEC, "src": "guest"})
+    m.serve(600)
+
+
+def mute(m: Machine) -> None:
+    """A kernel that is none: QEMU runs, nothing is printed."""
+    version = {"qemu": {"major": 10, "minor": 0, "micro": 99}, "package": "fake"}
+    m.send({"QMP": {"version": version, "capabilities": []}})
+    m.serve(600)
+
+
+def quoted_panic(m: Machine) -> None:
+    m.write("console", b"Kernel panic - not syncing: says a workload\n"
+            b"[    5.25] Kernel panic - not syncing: says it to /dev/kmsg\n")  # fmt: skip
+
+
 def splat(m: Machine) -> None:
     m.write("console", b"[    3.0] BUG: Bad page state in process wave  pfn:0a7e9\n")
 
@@ -190,9 +230,12 @@ def main() -> None:
     if mode == "refuse":
         sys.exit("fake-qemu: property 'x' not found")
     m = Machine(sys.argv)
+    if mode == "mute":
+        mute(m)
     m.start()
     extra = {"garbage": garbage, "endless-line": endless_line, "lie-as-host": lie_as_host,
-             "lie-as-runner": lie_as_runner, "splat": splat, "oom": oom}  # fmt: skip
+             "lie-as-runner": lie_as_runner, "splat": splat, "oom": oom,
+             "quoted-panic": quoted_panic}  # fmt: skip
     if mode == "good":
         m.good_guest()
     elif mode in extra:
@@ -232,8 +275,8 @@ def main() -> None:
     elif mode == "old-qemu":
         del m.stats["violations"]
         m.serve(600)
-    elif mode == "ledger":
-        ledger(m)
+    elif mode in ("ledger", "says", "gives-up", "sleeper"):
+        {"ledger": ledger, "says": says, "gives-up": gives_up, "sleeper": sleeper}[mode](m)
     elif mode == "flood":
         flood(m)
     else:

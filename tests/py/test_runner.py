@@ -141,6 +141,8 @@ def test_cell_file_is_its_own_hash(bench: Bench) -> None:
         ("killed", "died", "signal 9"),
         ("workload", "workload", "status 3"),
         ("ledger", "ledger", "the device received"),
+        ("gives-up", "workload", "init gave up: parameter thp is 'maybe'"),
+        ("sleeper", "hang", "time limit of 1800 s on the guest's clock"),
     ],
 )
 def test_guest_failure(bench: Bench, mode: str, failure: str, detail: str) -> None:
@@ -189,6 +191,68 @@ def test_flood_is_bounded(bench: Bench) -> None:
     assert bench.record()[-1]["failure"] == "stream"
     assert (bench.cells()[0] / "trace.stream").stat().st_size < 512 << 20
     shutil.rmtree(bench.out)  # a quarter of a GiB
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(3, "status 3;"), (126, "126 (it cannot be run);"), (127, "a library, or the interpreter"),
+     (139, "139 (Segmentation fault);")],
+)  # fmt: skip
+def test_a_failed_workload_is_quoted(bench: Bench, status: int, said: str) -> None:
+    r = subprocess.run(bench.command(), env=dict(bench.env("says"), FAKE_STATUS=str(status)),
+                       capture_output=True, text=True, timeout=60)  # fmt: skip
+    assert r.returncode == 1
+    detail = bench.record()[-1]["failure_detail"]
+    assert said in detail
+    assert detail.endswith('it printed last: "line 3 ?[2J" "line 4 ?[2J" "line 5 ?[2J"')
+    assert detail in r.stdout and "\x1b[2J" not in r.stdout
+
+
+def test_words_of_a_panic_are_none(bench: Bench) -> None:
+    assert bench.run("quoted-panic").returncode == 0
+
+
+def test_kernel_that_is_none_is_noticed_in_seconds(bench: Bench) -> None:
+    begin = time.monotonic()
+    r = bench.run("mute", "--hang-limit", "180s")
+    assert r.returncode == 1 and time.monotonic() - begin < 50
+    assert "has not said a word" in bench.record()[-1]["failure_detail"]
+    assert bench.record()[-1]["failure"] == "boot"
+
+
+def test_worker_that_is_killed_is_named(bench: Bench) -> None:
+    p = bench.start("slow")
+    wait_for(lambda: len(bench.processes()) >= 3)
+    workers = [pid for pid in bench.processes() if pid != p.pid and
+               Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[1] == str(p.pid)]  # fmt: skip
+    os.kill(workers[0], signal.SIGKILL)
+    out, err = p.communicate(timeout=30)
+    assert p.returncode == 69
+    assert "infrastructure: the worker was ended by signal 9 (Killed)" in out
+
+
+def test_truncated_payload_is_written_anew(bench: Bench) -> None:
+    assert bench.run("good").returncode == 0
+    tar = next(bench.out.glob("payload-*.tar"))
+    whole = tar.read_bytes()
+    for broken in (whole[:10], b"\0" + whole[1:]):
+        tar.write_bytes(broken)
+        assert bench.run("good").returncode == 0
+        assert tar.read_bytes() == whole
+
+
+def test_folder_of_somebody_else_is_not_moved(bench: Bench) -> None:
+    assert bench.run("good").returncode == 0
+    mine = bench.cells()
+    for name in ("notes", "none-s1-r1-0123456789ab"):
+        other = bench.out / name
+        other.mkdir()
+        (other / "cell.json").write_text("{}")
+        r = bench.run("good", "--seed", "2")
+        assert r.returncode == 69 and f"{other} is no cell of a run" in r.stderr
+        assert (other / "cell.json").exists() and all(x.exists() for x in mine)
+        assert not (bench.out / ".parked").exists()
+        shutil.rmtree(other)
 
 
 def test_time_limit(bench: Bench) -> None:
@@ -283,6 +347,7 @@ def test_disk_full(bench: Bench) -> None:
         r = bench.run("flood", "--repeats", "2", out=out)
         assert r.returncode == 69, r.stdout + r.stderr
         assert "full" in r.stdout + r.stderr
+        assert "  infrastructure: " in r.stdout
         assert all(p.read_bytes() == text for p, text in done.items())
         r = bench.run("good", "--repeats", "2", out=out)
         assert r.returncode == 69 and "make room" in r.stderr

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "tap.h"
+#include "common/time.h"
 #include "run/vm/device.h"
 #include "run/util.h"
 

@@ -14,7 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/time.h"
 #include "run/jobs/jobs.h"
+#include "run/plan/hash.h"
 #include "run/record/record.h"
 #include "run/util.h"
 
@@ -130,13 +132,55 @@ static const struct job *job_of_name(const struct run *r, const char *name)
 	return NULL;
 }
 
+/* Has a run made this folder? The end of its name is the hash of its cell.json. */
+static bool is_cell_of_a_run(const char *name, const char *cell_json)
+{
+	char hash[CELL_HASH_LEN + 1], *text;
+	const char *end = strrchr(name, '-');
+	size_t len;
+
+	if (!end || strlen(end + 1) != CELL_NAME_HASH_LEN ||
+	    file__read(cell_json, CELL_FILE_MAX, &text, &len))
+		return false;
+	hash__bytes(text, len, hash);
+	free(text);
+	return !strncmp(hash, end + 1, CELL_NAME_HASH_LEN);
+}
+
 /*
  * Cells of other settings or of an older build leave the folder, so that it
  * holds one experiment and no mixture. They come back when they are asked for.
  */
-static int park_others(const struct run *r)
+static int park(const struct run *r, const char *name)
 {
-	char dir[PATH_MAX], to[PATH_MAX], file[PATH_MAX];
+	char dir[PATH_MAX], to[PATH_MAX];
+	int err;
+
+	err = str__fmt(dir, sizeof(dir), "%s/%s", r->j->out, name) ?:
+	      str__fmt(to, sizeof(to), "%s/" PARKED_DIR, r->j->out) ?: dir__make(to) ?:
+	      str__fmt(to, sizeof(to), "%s/" PARKED_DIR "/%s", r->j->out, name) ?:
+	      dir__remove(to);
+	return err ?: rename(dir, to) ? -errno : 0;
+}
+
+/* A folder that is somebody else's is not touched: with it, there is no run. */
+static int refuse_stranger(const struct run *r, const char *name)
+{
+	char file[PATH_MAX];
+	int err;
+
+	err = str__fmt(file, sizeof(file), "%s/%s/cell.json", r->j->out, name);
+	if (err || is_cell_of_a_run(name, file))
+		return err;
+	say__error("%s/%s is no cell of a run, though it has a cell.json: move it away, or give "
+		   "another OUT", r->j->out, name);
+	return -EEXIST;
+}
+
+/* Call fn for each folder of the results that has a cell.json and is not of this run. */
+static int for_others(const struct run *r, int (*fn)(const struct run *r, const char *name))
+{
+	char file[PATH_MAX];
 	struct dirent *d;
 	int err = 0;
 	DIR *out;
@@ -147,15 +191,9 @@ static int park_others(const struct run *r)
 	while (!err && (d = readdir(out))) {
 		if (d->d_name[0] == '.' || job_of_name(r, d->d_name))
 			continue;
-		err = str__fmt(dir, sizeof(dir), "%s/%s", r->j->out, d->d_name) ?:
-		      str__fmt(file, sizeof(file), "%s/cell.json", dir);
-		if (err || access(file, F_OK))
-			continue;
-		err = str__fmt(to, sizeof(to), "%s/" PARKED_DIR, r->j->out) ?: dir__make(to) ?:
-		      str__fmt(to, sizeof(to), "%s/" PARKED_DIR "/%s", r->j->out, d->d_name) ?:
-		      dir__remove(to);
-		if (!err && rename(dir, to))
-			err = -errno;
+		err = str__fmt(file, sizeof(file), "%s/%s/cell.json", r->j->out, d->d_name);
+		if (!err && !access(file, F_OK))
+			err = fn(r, d->d_name);
 	}
 	closedir(out);
 	return err;
@@ -197,7 +235,7 @@ static int start_job(struct run *r, struct job *job)
 	if (err)
 		return err;
 	fflush(NULL);
-	job->start_ns = now__ns();
+	job->start_ns = time__now_ns();
 	job->pid = fork();
 	if (job->pid < 0)
 		return -errno;
@@ -249,7 +287,7 @@ static void time_left(const struct run *r, char *out, size_t size)
 			snprintf(out, size, "time left unknown until a cell has finished");
 			return;
 		}
-		ran = job->state == JOB_RUNNING ? (double)(now__ns() - job->start_ns) / 1e9 : 0;
+		ran = job->state == JOB_RUNNING ? (double)(time__now_ns() - job->start_ns) / 1e9 : 0;
 		left += one > ran ? one - ran : 0;
 	}
 	left /= r->j->nr;
@@ -315,18 +353,20 @@ static struct job *job_of(struct run *r, pid_t pid)
 static void finish_job(struct run *r, struct job *job, int wait_status, bool stopping)
 {
 	int status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
-	struct outcome o = { .failure = "infrastructure", .detail = "there is no record" };
 	char dir[PATH_MAX];
+	struct outcome o;
 
 	r->nr_running--;
 	job->state = JOB_WAITING;
 	if (stopping || status == STATUS_STOPPED)
 		return;
-	if (!cell_dir(dir, r, job))
-		outcome__read(&o, dir);
+	if (cell_dir(dir, r, job) || outcome__read(&o, dir))
+		o = (struct outcome){ .detail = "it left no record" };
 	if (WIFSIGNALED(wait_status))
 		snprintf(o.detail, sizeof(o.detail), "the worker was ended by signal %d (%s)",
 			 WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
+	if (!*o.failure)
+		strcpy(o.failure, "infrastructure");
 	job->wall_s = o.wall_s;
 	job->state = status == STATUS_DONE && o.is_done ? JOB_DONE : JOB_FAILED;
 	r->nr_finished++;
@@ -480,9 +520,11 @@ int jobs__run(const struct jobs *j, const struct plan *p)
 	sigprocmask(SIG_BLOCK, &set, &old);
 	for (i = 0; i < r.nr; i++)
 		r.jobs[i].cell = &p->cells[i];
-	err = park_others(&r);
+	err = for_others(&r, refuse_stranger) ?: for_others(&r, park);
 	if (err) {
-		say__error("cannot put older cells of %s aside: %s", j->out, strerror(-err));
+		if (err != -EEXIST)
+			say__error("cannot put older cells of %s aside: %s", j->out,
+				   strerror(-err));
 		goto out;
 	}
 	for (i = 0; i < r.nr; i++) {

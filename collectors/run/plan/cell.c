@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/time.h"
 #include "run/plan/cell.h"
 #include "run/plan/hash.h"
 #include "run/util.h"
 
 #define SECTION_BYTES		(128 * MIB)
 #define SECTION_MEMMAP_BYTES	(2 * MIB)	/* 32768 pages of 64 bytes */
-#define CELL_FILE_MAX		65536
 #define MAX_PARAMS		64
 
 /* How each input is stored; the order is of no importance, the text is sorted. */
@@ -121,8 +121,8 @@ int cell__seal(struct cell *c)
 	free(c->text);
 	c->text = text;
 	hash__bytes(text, strlen(text), c->hash);
-	return str__fmt(c->name, sizeof(c->name), "%s-s%llu-r%u-%.12s", c->label,
-			(unsigned long long)c->seed, c->repeat, c->hash);
+	return str__fmt(c->name, sizeof(c->name), "%s-s%llu-r%u-%.*s", c->label,
+			(unsigned long long)c->seed, c->repeat, CELL_NAME_HASH_LEN, c->hash);
 }
 
 void cell__free(struct cell *c)

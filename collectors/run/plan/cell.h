@@ -16,6 +16,8 @@
 #define CELL_NAME_MAX	64
 #define CELL_HASH_LEN	64	/* hexadecimal SHA-256 */
 #define CELL_CAPACITY_MAX 1024
+#define CELL_NAME_HASH_LEN 12	/* of it in the name */
+#define CELL_FILE_MAX	65536	/* of a cell.json */
 #define CELL_MEM_MIN	(64ULL << 20)
 #define CELL_MEM_MAX	(64ULL << 30)
 

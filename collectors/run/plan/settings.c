@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/num.h"
+#include "common/time.h"
 #include "run/plan/cell.h"
 #include "run/plan/settings.h"
 #include "run/util.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/time.h"
 #include "run/record/guest.h"
 #include "run/record/shape.h"
 #include "run/util.h"
@@ -123,6 +124,33 @@ static void note_sync(struct guest *g, const json_t *line)
 	g->last_sync = p;
 }
 
+/* What the workload printed last says best why it failed. */
+static void note_words(struct guest *g, const json_t *line)
+{
+	const char *text = json_string_value(json_object_get(line, "text"));
+	char *word = g->words[g->nr_words % GUEST_NR_WORDS];
+	size_t i;
+
+	if (strcmp(json_string_value(json_object_get(line, "src")), "workload") ||
+	    !text[strspn(text, " \t\r")])
+		return;
+	for (i = 0; text[i] && i < GUEST_WORD_MAX; i++)
+		word[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
+	word[i] = '\0';
+	g->nr_words++;
+}
+
+const char *guest__last_words(const struct guest *g, char *buf, size_t size)
+{
+	uint32_t nr = g->nr_words < GUEST_NR_WORDS ? g->nr_words : GUEST_NR_WORDS, i;
+	size_t n;
+
+	n = (size_t)snprintf(buf, size, "it printed %s", nr ? "last:" : "nothing");
+	for (i = g->nr_words - nr; i < g->nr_words && n < size; i++)
+		n += (size_t)snprintf(buf + n, size - n, " \"%s\"", g->words[i % GUEST_NR_WORDS]);
+	return buf;
+}
+
 /* What the runner itself needs of a line that passed. */
 static int note_line(struct guest *g, enum guest_port port, enum line_type type, json_t *line)
 {
@@ -142,6 +170,9 @@ static int note_line(struct guest *g, enum guest_port port, enum line_type type,
 		return 0;
 	case LINE_LOSS:
 		note_loss(g, line);
+		return 0;
+	case LINE_LOG:
+		note_words(g, line);
 		return 0;
 	case LINE_SYNC:
 		note_sync(g, line);

@@ -18,6 +18,9 @@
 #define GUEST_STREAM_MAX	(256ULL << 20)
 #define GUEST_MAX_LINES		2000000u
 #define GUEST_MAX_BATCHES	1000000u
+#define GUEST_NR_WORDS		3	/* of the workload's lines, the last ones are kept */
+#define GUEST_WORD_MAX		120
+#define GUEST_WORDS_MAX		512
 
 enum guest_port { PORT_WORK, PORT_TRACE, NR_PORTS };
 
@@ -53,6 +56,8 @@ struct guest {
 	uint64_t trace_first_ns, trace_last_ns;	/* span of the tracer's own samples */
 	uint64_t loss_seen, loss_recorded, loss_dropped;
 	bool loss_of_batches;
+	char words[GUEST_NR_WORDS][GUEST_WORD_MAX + 1];	/* printable, a ring */
+	uint32_t nr_words;	/* of all */
 	bool full;		/* more lines than can be kept: the cell must end */
 	int err;		/* -ENOMEM */
 };
@@ -65,6 +70,9 @@ void guest__feed(struct guest *g, enum guest_port port, const char *data, size_t
 void guest__finish(struct guest *g);
 /* Order by time; lines of equal time stay in the order in which they came. */
 void guest__sort(struct guest *g);
+
+/* The workload's last lines as a part of a sentence. */
+const char *guest__last_words(const struct guest *g, char *buf, size_t size);
 
 /* Guest time of a moment on QEMU's virtual clock (CLOCK=virtual); false when unknown. */
 bool guest__time_of_virtual(const struct guest *g, uint64_t virtual_ns, int64_t *t_ns);

@@ -31,6 +31,8 @@ enum failure {
 
 const char *failure__name(enum failure f);
 
+#define FAILURE_DETAIL_MAX	640	/* a sentence, with a workload's last words */
+
 struct record {
 	const struct cell *cell;
 	const char *dir;
@@ -52,7 +54,7 @@ struct outcome {
 	bool is_done;
 	double wall_s;
 	char failure[16];	/* "" when done */
-	char detail[256];
+	char detail[FAILURE_DETAIL_MAX];
 };
 
 /* Read the last line of dir/record.jsonl: -ENOENT when there is none, -EINVAL. */

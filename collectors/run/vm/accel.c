@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/time.h"
 #include "run/vm/accel.h"
 #include "run/vm/console.h"
 #include "run/vm/qemu.h"
@@ -46,7 +47,7 @@ static bool file_contains(const char *path, const char *text)
 /* Does the kernel speak within the limit? Then the accelerator runs guests. */
 static bool kernel_speaks(const struct qemu_args *args, const char *console)
 {
-	uint64_t end = now__ns() + PROBE_LIMIT_NS;
+	uint64_t end = time__now_ns() + PROBE_LIMIT_NS;
 	bool speaks = false;
 	pid_t pid;
 
@@ -62,7 +63,7 @@ static bool kernel_speaks(const struct qemu_args *args, const char *console)
 		dup2(null, STDERR_FILENO);
 		qemu__exec(args, -1);
 	}
-	while (!speaks && now__ns() < end) {
+	while (!speaks && time__now_ns() < end) {
 		bool gone = waitpid(pid, NULL, WNOHANG) == pid;
 
 		speaks = file_contains(console, CONSOLE_SIGN);
@@ -98,16 +99,18 @@ static bool kvm_boots(const struct images *im)
 	return boots;
 }
 
-/* NULL when KVM runs guests; else why not. */
-static const char *why_no_kvm(const struct images *im)
+/* NULL when there is a KVM that may run guests; else why not. Takes no time. */
+static const char *why_no_device(void)
 {
+	int fd;
+
 	if (!cpu_has_vmx_or_svm())
 		return "this CPU shows neither vmx nor svm";
-	if (access("/dev/kvm", R_OK | W_OK))
+	fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
 		return errno == ENOENT ? "there is no /dev/kvm"
 				       : "/dev/kvm cannot be opened (group kvm?)";
-	if (!kvm_boots(im))
-		return "/dev/kvm opens, but a guest does not boot with it";
+	close(fd);
 	return NULL;
 }
 
@@ -131,7 +134,7 @@ int accel__decide(const char *choice, const char *clock, const struct images *im
 {
 	bool is_auto = !strcmp(choice, "auto"), is_virtual = !strcmp(clock, "virtual");
 	char key[256], kept[512];
-	const char *why;
+	const char *why = why_no_device();
 	int has_key;
 
 	*accel = "tcg";
@@ -144,7 +147,8 @@ int accel__decide(const char *choice, const char *clock, const struct images *im
 	has_key = !memory_key(im, key, sizeof(key));
 	if (has_key) {
 		str__fmt(kept, sizeof(kept), "kvm %s", key);
-		if (file_contains(memory, kept)) {
+		/* The device may have gone since: a container moved, a group changed. */
+		if (!why && file_contains(memory, kept)) {
 			*accel = "kvm";
 			return STATUS_DONE;
 		}
@@ -152,7 +156,8 @@ int accel__decide(const char *choice, const char *clock, const struct images *im
 		if (is_auto && file_contains(memory, kept))
 			return STATUS_DONE;
 	}
-	why = why_no_kvm(im);
+	if (!why && !kvm_boots(im))
+		why = "/dev/kvm opens, but a guest does not boot with it";
 	if (has_key && !str__fmt(kept, sizeof(kept), "%s %s\n%s\n", why ? "tcg" : "kvm", key,
 				 why ? why : "a guest boots"))
 		file__replace(memory, kept, strlen(kept));	/* only saves time */

@@ -12,6 +12,8 @@
  * out-of-memory killer and a failed allocation print is not here: these are
  * results. Without its first letter where the kernel writes it large or small.
  */
+#define INIT_SIGN	"guest-init: "	/* collectors/guest/init.sh */
+
 static const char *const panic_patterns[] = {
 	"Kernel panic - not syncing",
 };
@@ -153,6 +155,8 @@ static void take_line(void *arg, char *line, size_t len, uint64_t offset, bool t
 			line[i] = ' ';
 	if (!c->has_kernel && strstr(line, CONSOLE_SIGN))
 		c->has_kernel = true;
+	if (!strncmp(line, INIT_SIGN, strlen(INIT_SIGN)))
+		snprintf(c->init_text, sizeof(c->init_text), "%s", line + strlen(INIT_SIGN));
 	v = console__judge(line);
 	if (v > c->verdict) {
 		/* A panic after a splat is named with the splat: that was first. */

@@ -20,6 +20,7 @@ struct console {
 	struct lines lines;
 	enum verdict verdict;
 	char text[256];		/* the first line that gave the verdict, printable */
+	char init_text[160];	/* what the guest's init said last, printable */
 	bool has_kernel;	/* the kernel has begun to speak */
 };
 

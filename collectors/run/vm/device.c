@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/time.h"
 #include "run/vm/device.h"
 #include "run/util.h"
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/time.h"
 #include "run/vm/sampler.h"
 #include "run/util.h"
 
@@ -55,7 +56,7 @@ static int keep(struct sampler *s, const struct host_sample *sample)
 
 int sampler__take(struct sampler *s, pid_t pid, const json_t *answer, char *why, size_t size)
 {
-	struct host_sample sample = { .host_ns = now__ns() };
+	struct host_sample sample = { .host_ns = time__now_ns() };
 	const char *lacks = device__parse(answer, &sample.device);
 	int err;
 

@@ -8,39 +8,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/time.h"
 #include "run/plan/arms.h"
-#include "run/vm/console.h"
-#include "run/vm/device.h"
-#include "run/record/guest.h"
-#include "run/vm/host.h"
-#include "run/vm/qmp.h"
 #include "run/record/record.h"
-#include "run/util.h"
+#include "run/vm/child.h"
+#include "run/vm/host.h"
 #include "run/vm/machine.h"
+#include "run/vm/qmp.h"
 #include "run/vm/sampler.h"
+#include "run/vm/tails.h"
 #include "run/vm/vm.h"
+#include "run/util.h"
 
 #define SAMPLE_NS	(100 * NSEC_PER_MSEC)
 #define DISK_CHECK_NS	NSEC_PER_SEC
 #define DISK_MIN_FREE	(8 * MIB)
 #define QUIT_LIMIT_NS	(10 * NSEC_PER_SEC)
+#define MUTE_LIMIT_NS	(30 * NSEC_PER_SEC)	/* ten times what firmware and kernel take */
 #define BALLOON_PATH	"/machine/peripheral/balloon0"
-
-enum { TAIL_WORK, TAIL_TRACE, TAIL_CONSOLE, NR_TAILS };
-
-static const char *const tail_names[NR_TAILS] = {
-	[TAIL_WORK]	= "work.stream",
-	[TAIL_TRACE]	= "trace.stream",
-	[TAIL_CONSOLE]	= "console.log",
-};
 
 /* How far the end of a cell has come. */
 enum stage {
@@ -57,15 +47,15 @@ struct vm {
 	struct guest guest;
 	struct console console;
 	struct qmp qmp;
-	int tails[NR_TAILS];
-	int inotify_fd, signal_fd, qmp_fd;
+	struct tails tails;
+	int signal_fd, qmp_fd;
 	pid_t pid;
 	int wait_status;
 	enum stage stage;
 	uint64_t start_ns, sign_ns, sample_ns, disk_ns, stage_ns;
 	struct sampler sampler;
 	enum failure failure;
-	char detail[256];
+	char detail[FAILURE_DETAIL_MAX];
 	bool stop;		/* told to stop */
 	bool is_arm_checked;	/* hello has come and its arm is as asked for */
 };
@@ -88,26 +78,7 @@ static void fail(struct vm *vm, enum failure f, const char *fmt, ...)
 static void enter(struct vm *vm, enum stage stage)
 {
 	vm->stage = stage;
-	vm->stage_ns = now__ns();
-}
-
-/* The last line of QEMU's stderr, to say why it ended. */
-static void qemu_says(const struct vm *vm, char *out, size_t size)
-{
-	char path[PATH_MAX], *text = NULL, *line;
-	size_t len;
-
-	snprintf(out, size, "see qemu.log");
-	if (str__fmt(path, sizeof(path), "%s/qemu.log", vm->dir) ||
-	    file__read(path, MIB, &text, &len))
-		return;
-	while (len && text[len - 1] == '\n')
-		text[--len] = '\0';
-	line = strrchr(text, '\n');
-	line = line ? line + 1 : text;
-	if (*line)
-		snprintf(out, size, "%s", line);
-	free(text);
+	vm->stage_ns = time__now_ns();
 }
 
 static int write_text(const char *dir, const char *name, const char *text)
@@ -116,28 +87,6 @@ static int write_text(const char *dir, const char *name, const char *text)
 
 	return str__fmt(path, sizeof(path), "%s/%s", dir, name) ?:
 	       file__replace(path, text, strlen(text));
-}
-
-/* Empty files that QEMU appends to and we follow. */
-static int open_tails(struct vm *vm)
-{
-	int i;
-
-	vm->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (vm->inotify_fd < 0)
-		return -errno;
-	for (i = 0; i < NR_TAILS; i++) {
-		char path[PATH_MAX];
-		int err = str__fmt(path, sizeof(path), "%s/%s", vm->dir, tail_names[i]);
-
-		if (err)
-			return err;
-		vm->tails[i] = open(path, O_RDONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-		if (vm->tails[i] < 0 ||
-		    inotify_add_watch(vm->inotify_fd, path, IN_MODIFY) < 0)
-			return -errno;
-	}
-	return 0;
 }
 
 static int save_inputs(const struct vm *vm, const struct qemu_args *args)
@@ -155,37 +104,6 @@ static int save_inputs(const struct vm *vm, const struct qemu_args *args)
 	free(env);
 	free(quoted);
 	free(cmd);
-	return err;
-}
-
-static int start_qemu(struct vm *vm, const struct qemu_args *args, int child_fd)
-{
-	char path[PATH_MAX];
-	pid_t self = getpid();
-	int log, null, err;
-
-	err = str__fmt(path, sizeof(path), "%s/qemu.log", vm->dir);
-	if (err)
-		return err;
-	log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
-	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (log < 0 || null < 0)
-		return -errno;
-	vm->pid = fork();
-	if (!vm->pid) {
-		setsid();	/* a Ctrl-C is for the runner, not for QEMU */
-		dup2(null, STDIN_FILENO);
-		dup2(log, STDOUT_FILENO);
-		dup2(log, STDERR_FILENO);
-		/* Our parent may have died before the child could ask to die with it. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != self)
-			_exit(127);
-		qemu__exec(args, child_fd);
-	}
-	err = vm->pid < 0 ? -errno : 0;
-	close(log);
-	close(null);
 	return err;
 }
 
@@ -217,52 +135,6 @@ static void read_signals(struct vm *vm)
 	}
 }
 
-/* The file is asked, not the reader: a guest can write faster than we read. */
-static bool is_larger(int fd, uint64_t limit)
-{
-	struct stat st;
-
-	return !fstat(fd, &st) && (uint64_t)st.st_size > limit;
-}
-
-static bool is_stream_too_much(const struct vm *vm)
-{
-	return vm->guest.full || is_larger(vm->tails[TAIL_WORK], GUEST_STREAM_MAX) ||
-	       is_larger(vm->tails[TAIL_TRACE], GUEST_STREAM_MAX);
-}
-
-static bool is_console_too_much(const struct vm *vm)
-{
-	return is_larger(vm->tails[TAIL_CONSOLE], CONSOLE_MAX);
-}
-
-/*
- * Read what QEMU has appended; true when there may be more. Bounded for each
- * call, so that a guest that writes without end does not keep us from looking
- * at the clock.
- */
-static bool read_tail(struct vm *vm, int i)
-{
-	char buf[65536];
-	int rounds;
-
-	for (rounds = 0; rounds < 64; rounds++) {
-		ssize_t n = read(vm->tails[i], buf, sizeof(buf));
-
-		if (n <= 0)
-			return false;
-		vm->sign_ns = now__ns();
-		if (i == TAIL_CONSOLE)
-			console__feed(&vm->console, buf, (size_t)n);
-		else
-			guest__feed(&vm->guest, i == TAIL_WORK ? PORT_WORK : PORT_TRACE,
-				    buf, (size_t)n, vm->sign_ns);
-		if (vm->guest.full || vm->guest.err)
-			return false;
-	}
-	return true;
-}
-
 /* A guest in which another mechanism runs than was asked for is no use to anyone. */
 static void check_arm(struct vm *vm)
 {
@@ -277,23 +149,14 @@ static void check_arm(struct vm *vm)
 
 static bool read_tails(struct vm *vm)
 {
-	char events[4096];
-	bool more = false;
-	int i;
+	bool more = tails__read(&vm->tails, &vm->guest, &vm->console, &vm->sign_ns);
+	char what[96];
 
-	while (read(vm->inotify_fd, events, sizeof(events)) > 0)
-		;	/* only wakes us; the files say what is new */
-	for (i = 0; i < NR_TAILS; i++)
-		more |= read_tail(vm, i);
 	check_arm(vm);
 	if (vm->guest.err)
 		fail(vm, FAIL_INFRASTRUCTURE, "out of memory while reading the guest's stream");
-	else if (is_stream_too_much(vm))
-		fail(vm, FAIL_STREAM, "the guest sent more than %u lines or %llu MiB",
-		     GUEST_MAX_LINES, GUEST_STREAM_MAX >> 20);
-	else if (is_console_too_much(vm))
-		fail(vm, FAIL_STREAM, "the guest wrote more than %llu MiB to its console",
-		     CONSOLE_MAX >> 20);
+	else if (tails__excess(&vm->tails, &vm->guest, what, sizeof(what)))
+		fail(vm, FAIL_STREAM, "%s", what);
 	return more;
 }
 
@@ -341,7 +204,7 @@ static void talk_to_qemu(struct vm *vm)
 
 static void ask_for_counters(struct vm *vm)
 {
-	uint64_t now = now__ns();
+	uint64_t now = time__now_ns();
 
 	if (!vm->qmp.ready || vm->qmp.busy || vm->qmp.broken)
 		return;
@@ -359,7 +222,7 @@ static void ask_for_counters(struct vm *vm)
 
 static void check_limits(struct vm *vm)
 {
-	uint64_t now = now__ns(), free_bytes;
+	uint64_t now = time__now_ns(), free_bytes;
 
 	if (vm->stage != STAGE_RUNNING) {
 		if (now - vm->stage_ns > QUIT_LIMIT_NS)
@@ -374,6 +237,14 @@ static void check_limits(struct vm *vm)
 		fail(vm, vm->guest.hello ? FAIL_HANG : FAIL_BOOT,
 		     "no sign of life for %llu s",
 		     (unsigned long long)(vm->limits->hang_ns / NSEC_PER_SEC));
+	/* A kernel that is none, or for another CPU, does not print its first line. */
+	if (!vm->console.has_kernel && !vm->guest.hello && now - vm->start_ns > MUTE_LIMIT_NS)
+		fail(vm, FAIL_BOOT, "the kernel has not said a word in %llu s: does it boot? "
+		     "(`make kernel`)", (unsigned long long)(MUTE_LIMIT_NS / NSEC_PER_SEC));
+	/* A guest that only sleeps takes no wall time under the virtual clock. */
+	if (vm->guest.trace_last_ns > vm->limits->time_ns + vm->guest.trace_first_ns)
+		fail(vm, FAIL_HANG, "not finished within the time limit of %llu s on the guest's "
+		     "clock", (unsigned long long)(vm->limits->time_ns / NSEC_PER_SEC));
 	if (now - vm->disk_ns > DISK_CHECK_NS) {
 		vm->disk_ns = now;
 		if (!dir__free_bytes(vm->dir, &free_bytes) && free_bytes < DISK_MIN_FREE)
@@ -385,7 +256,7 @@ static void loop(struct vm *vm)
 {
 	struct pollfd fds[] = {
 		{ .fd = vm->signal_fd, .events = POLLIN },
-		{ .fd = vm->inotify_fd, .events = POLLIN },
+		{ .fd = vm->tails.inotify_fd, .events = POLLIN },
 		{ .fd = vm->qmp_fd, .events = POLLIN },
 	};
 
@@ -419,7 +290,7 @@ static void judge_death(struct vm *vm)
 {
 	char why[160];
 
-	qemu_says(vm, why, sizeof(why));
+	child__last_words(vm->dir, why, sizeof(why));
 	if (!vm->qmp.ready)
 		fail(vm, FAIL_INFRASTRUCTURE, "QEMU did not start: %s", why);
 	else if (WIFSIGNALED(vm->wait_status) && WTERMSIG(vm->wait_status) == SIGXFSZ)
@@ -432,14 +303,39 @@ static void judge_death(struct vm *vm)
 		     WEXITSTATUS(vm->wait_status), why);
 }
 
+/* The workload, or what started it, ended with another status than 0. */
+static void judge_status(struct vm *vm)
+{
+	const struct guest *g = &vm->guest;
+	const char *meaning = "";
+	char words[GUEST_WORDS_MAX];
+
+	if (g->bye_status == STATUS_INFRA && vm->console.init_text[0]) {
+		fail(vm, FAIL_WORKLOAD, "the guest's init gave up: %s", vm->console.init_text);
+		return;
+	}
+	if (g->bye_status == 126)
+		meaning = " (it cannot be run)";
+	else if (g->bye_status == 127)
+		meaning = " (a program, a library, or the interpreter in the first line of a "
+			  "script is not there)";
+	else if (g->bye_status > 128 && g->bye_status < 128 + NSIG)
+		meaning = strsignal(g->bye_status - 128);
+	fail(vm, FAIL_WORKLOAD, "the workload ended with status %d%s%s%s; %s", g->bye_status,
+	     g->bye_status > 128 ? " (" : "", meaning, g->bye_status > 128 ? ")" : "",
+	     guest__last_words(g, words, sizeof(words)));
+}
+
 /* All has been read: what became of the cell? */
 static void judge(struct vm *vm, bool was_killed)
 {
 	const struct guest *g = &vm->guest;
+	/* With panic=-1 a panic resets the guest; else a workload only printed the words. */
+	bool is_sound = g->has_bye && !vm->qmp.guest_reset;
 
 	if (!was_killed && !vm->qmp.shut_down)
 		judge_death(vm);
-	if (vm->console.verdict == VERDICT_PANIC)
+	if (vm->console.verdict == VERDICT_PANIC && !is_sound)
 		fail(vm, FAIL_PANIC, "%s", vm->console.text);
 	else if (vm->console.verdict == VERDICT_SPLAT)
 		fail(vm, FAIL_SPLAT, "%s", vm->console.text);
@@ -454,9 +350,7 @@ static void judge(struct vm *vm, bool was_killed)
 		fail(vm, FAIL_DIED, "the guest %s before the workload had ended",
 		     vm->qmp.guest_reset ? "reset" : "powered off");
 	else if (g->bye_status)
-		fail(vm, FAIL_WORKLOAD, "%s ended with status %d; its log lines are in the record",
-		     g->bye_status == STATUS_INFRA ? "the guest's init" : "the workload",
-		     g->bye_status);
+		judge_status(vm);
 }
 
 static int finish(struct vm *vm, const char *root, const struct qemu_args *args)
@@ -475,7 +369,7 @@ static int finish(struct vm *vm, const char *root, const struct qemu_args *args)
 		fail(vm, FAIL_LEDGER, "%s", r.ledger.detail);
 	r.failure = vm->failure;
 	r.detail = vm->detail;
-	r.wall_ns = now__ns() - vm->start_ns;
+	r.wall_ns = time__now_ns() - vm->start_ns;
 	r.host = host__facts(root, vm->qmp.version, quoted ? quoted : "");
 	free(quoted);
 	err = r.host ? record__write(&r) : -ENOMEM;
@@ -496,7 +390,7 @@ static int prepare(struct vm *vm, struct qemu_args *args, const struct images *i
 	int pair[2], err;
 
 	err = guest__init(&vm->guest) ?: console__init(&vm->console) ?:
-	      open_signals(vm) ?: open_tails(vm) ?:
+	      open_signals(vm) ?: tails__open(&vm->tails, vm->dir) ?:
 	      cell_machine__init(&cm, vm->cell, im, payload, vm->dir);
 	if (err)
 		return err;
@@ -514,19 +408,14 @@ static int prepare(struct vm *vm, struct qemu_args *args, const struct images *i
 	err = err ?: qmp__init(&vm->qmp, pair[0]) ?:
 	      qemu__args(args, &cm.m) ?:
 	      save_inputs(vm, args) ?:
-	      start_qemu(vm, args, pair[1]);
+	      child__start(&vm->pid, args, vm->dir, pair[1]);
 	close(pair[1]);
 	return err;
 }
 
 static void vm__free(struct vm *vm)
 {
-	int i;
-
-	for (i = 0; i < NR_TAILS; i++)
-		if (vm->tails[i] >= 0)
-			close(vm->tails[i]);
-	close(vm->inotify_fd);
+	tails__close(&vm->tails);
 	close(vm->signal_fd);
 	close(vm->qmp_fd);
 	qmp__free(&vm->qmp);
@@ -539,14 +428,14 @@ int vm__run(const struct cell *c, const struct images *im, const char *root,
 	    const char *payload, const char *dir, const struct vm_limits *limits)
 {
 	struct vm vm = {
-		.cell = c, .dir = dir, .limits = limits, .tails = { -1, -1, -1 },
-		.inotify_fd = -1, .signal_fd = -1, .qmp_fd = -1,
+		.cell = c, .dir = dir, .limits = limits,
+		.tails = { { -1, -1, -1 }, -1 }, .signal_fd = -1, .qmp_fd = -1,
 	};
 	struct qemu_args args = { .nr = 0 };
 	bool was_killed;
 	int status, err;
 
-	vm.start_ns = vm.sign_ns = vm.disk_ns = now__ns();
+	vm.start_ns = vm.sign_ns = vm.disk_ns = time__now_ns();
 	err = prepare(&vm, &args, im, payload);
 	if (err) {
 		say__error("cannot start the cell in %s: %s", dir, strerror(-err));
