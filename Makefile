@@ -125,9 +125,22 @@ CC := gcc
 CLANG := clang
 CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral -Wvla \
-	-ffile-prefix-map=$(CURDIR)/= -Icollectors -Ibpf -D_FORTIFY_SOURCE=2
+	-ffile-prefix-map=$(CURDIR)/= -Icollectors -Ibpf -Ibuild -D_FORTIFY_SOURCE=2
 # Guest tools are static: the guest's C library need not be the host's.
 GUEST_LDFLAGS := -static
+
+# What is made from the description of the record; objects find out by
+# themselves which of it they need, but only once it is there.
+generated := build/gen/record_types.h build/gen/record_shapes.h
+record_gen := collectors/run/record/gen.py collectors/run/record/describe.py \
+	collectors/run/record/record.json
+
+$(generated): build/gen/record_%.h: $(record_gen) | setup build/gen
+	$(call say,GEN,$@)python3 -B $< $* >$@
+build/gen/record.schema.json: $(record_gen) | setup build/gen
+	$(call say,GEN,$@)python3 -B $< schema >$@
+build/gen/record.md: $(record_gen) | setup build/gen
+	$(call say,GEN,$@)python3 -B $< fields >$@
 
 obj = $(patsubst %.c,build/obj/%.o,$(1))
 
@@ -161,7 +174,7 @@ guest_files := $(guest_tools:%=build/guest/%) build/guest/init \
 bpf: $(bpf_names:%=build/bpf/%.bpf.o)
 collectors: build/bin/hintrun $(guest_files)
 
-build/obj/%.o: %.c | setup
+build/obj/%.o: %.c | setup $(generated)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -199,7 +212,7 @@ build/bpf/%.bpf.o: bpf/%.bpf.c build/bpf/vmlinux.h | build/bpf
 build/guest/bpf/%.bpf.o: build/bpf/%.bpf.o | build/guest/bpf
 	$(Q)cp $< $@
 
-build/stamp build/bin build/bpf build/guest build/guest/bpf build/obj/guest \
+build/gen build/stamp build/bin build/bpf build/guest build/guest/bpf build/obj/guest \
 build/tests build/log:
 	@mkdir -p $@
 
@@ -296,11 +309,11 @@ test_objs = $(patsubst %.c,$(2)/%.o,$(1) $(call named_in,$(1),SOURCES))
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer -U_FORTIFY_SOURCE
 
-build/san/%.o: %.c | setup
+build/san/%.o: %.c | setup $(generated)
 	@mkdir -p $(@D)
 	$(call say,CC,$< (sanitized))$(CC) $(CFLAGS) $(SANITIZE) -Itests/unit -MMD -MP -c -o $@ $<
 
-build/fuzz/obj/%.o: %.c | setup
+build/fuzz/obj/%.o: %.c | setup $(generated)
 	@mkdir -p $(@D)
 	$(call say,CLANG,$< (fuzzed))$(CLANG) $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer-no-link \
 		-MMD -MP -c -o $@ $<

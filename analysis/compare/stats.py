@@ -43,7 +43,7 @@ def _latency_metrics(prefix: str, title: str, note: str) -> list[Metric]:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("oom_kills", "OOM kills", "count", "harm", "of the system; memcg, sysrq, injected apart"),
+    Metric("oom_kills", "OOM kills", "count", "harm", "of the system; memcg and sysrq apart"),
     Metric(
         "attributable_kills", "kills, attributable to hinting", "count", "harm", "the memory was there, held"
     ),

@@ -36,7 +36,6 @@ UNDETERMINED = "undetermined"
 SYSTEM = "system"
 MEMCG = "memcg"
 SYSRQ = "sysrq"
-INJECTED = "injected"
 OWN = "own"
 FALLBACK = "fallback"
 
@@ -271,8 +270,6 @@ def classify(event: Shortage) -> str:
         return MEMCG
     if event.sysrq:
         return SYSRQ
-    if event.injected:
-        return INJECTED
     if event.own:
         return OWN
     if event.kind == "alloc_fail" and event.gfp is not None and gfpbits.is_fallback(event.gfp, event.order):

@@ -1,44 +1,71 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a record says, as frozen dataclasses.  Times are guest CLOCK_MONOTONIC in ns, pages are 4 KiB."""
+"""What a record says, as immutable objects.  Times are guest CLOCK_MONOTONIC in ns, pages are 4 KiB.
+
+The fields of the classes are those of the description, collectors/run/record/record.json, which also
+says what they mean; below stands only what is computed from them.  A field that a record does not have
+is None, unknown, or the description's default.  `line` is the number of the line in record.jsonl.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections import namedtuple
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from collectors.run.record import describe
 
 PAGE_BYTES = 4096
 MIB = 1 << 20
 GIB = 1 << 30
 
+DESCRIPTION = describe.load()
 
-@dataclass(frozen=True)
-class Spec:
-    """Every input of a run."""
 
-    workload: str
-    arm: str
-    label: str
-    mem_bytes: int
-    buffer_bytes: int
-    extra_bytes: int
-    overhead_bytes: int
-    vcpus: int
-    order: int
-    delay_ms: int
-    capacity: int
-    ack_base_ns: int
-    ack_per_chunk_ns: int
-    clock: str
-    accel: str
-    seed: int
-    repeat: int
-    kernel: str
-    qemu: str
-    rootfs: str
-    tools: str
-    raw: Mapping[str, Any]
+def default(f: describe.Field) -> Any:
+    """What is read where a field is absent."""
+    return tuple(f.default) if isinstance(f.default, list) else f.default
+
+
+def _described(name: str, shapes: Iterable[describe.Shape], *more: str) -> Any:
+    """A class with the fields of these shapes: their own first, then those all lines have, then more.
+
+    A named tuple, because a record may hold a million of them and a frozen dataclass takes five times as
+    long to make; dataclasses.fields() and replace() work with it.
+    """
+    fields: dict[str, Any] = {}
+    common = ("t_ns", "guest")
+    for shape in shapes:
+        fields |= {f.name: default(f) for f in shape.fields if f.name not in fields}
+    if common[0] in fields:
+        fields |= {n: fields.pop(n) for n in common if n in fields}
+    fields |= {n: None for n in more}
+    cls = namedtuple(name, fields, defaults=fields.values())
+    twin = dataclasses.make_dataclass(
+        name, [(n, Any, dataclasses.field(default_factory=lambda v=v: v)) for n, v in fields.items()]
+    )
+    cls.__dataclass_fields__ = twin.__dataclass_fields__  # type: ignore[attr-defined]
+    return cls
+
+
+def _line(name: str, line_type: str, *kinds: str) -> Any:
+    shapes = [DESCRIPTION.line(line_type, kind) for kind in kinds or ("",)]
+    return _described(name, shapes, *(("kind",) if len(kinds) > 1 else ()), "line")
+
+
+def _object(name: str) -> Any:
+    return _described(name.title().replace("_", ""), [DESCRIPTION.objects[name]])
+
+
+SHORTAGES = ("oom_kill", "alloc_fail", "direct_reclaim", "compaction_stall", "kswapd_wake")
+
+
+class Spec(_described("Spec", [DESCRIPTION.objects["spec"]], "raw")):
+    """Every input of a run; raw is the object as it stands in the record."""
+
+    __slots__ = ()
 
     @property
     def given_bytes(self) -> int:
@@ -46,173 +73,134 @@ class Spec:
         return self.mem_bytes + self.extra_bytes + self.overhead_bytes
 
 
-@dataclass(frozen=True)
-class GuestZone:
-    node: int
-    zone: str
-    managed_pages: int
-    min_pages: int
-    low_pages: int
-    high_pages: int
+class Colour(_object("colours")):
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Guest:
-    """What the guest said about itself at boot, read back inside it."""
-
-    release: str
-    cmdline: str
-    mem_total_kib: int
-    min_free_kib: int
-    features: int
-    order: int | None
-    delay_ms: int | None
-    capacity: int | None
-    buffer_wanted_pages: int
-    buffer_held_pages: int
-    swap_kib: int
-    zones: tuple[GuestZone, ...]
+class Expect(_object("expect")):
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Phase:
-    t_ns: int
-    name: str
-    begin: bool
-    index: int | None
+class Arm(_object("arm")):
+    """One mechanism, as arms/NAME.json defines it."""
+
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class ZoneState:
+class GuestZone(_object("hello_zone")):
+    __slots__ = ()
+
+
+class Guest(_object("hello")):
+    """What the guest said about itself at boot, read back inside it; features is a number."""
+
+    __slots__ = ()
+
+
+class RunClock(_object("run_clock")):
+    __slots__ = ()
+
+
+class Phase(_line("Phase", "phase")):
+    __slots__ = ()
+
+    @property
+    def begin(self) -> bool:
+        return self.edge == "begin"
+
+
+class TracerEdge(_line("TracerEdge", "tracer")):
+    """The tracer has attached everything (edge "begin") or writes its last line ("end")."""
+
+    __slots__ = ()
+
+
+class ZoneState(_object("zone")):
     """One zone at the instant of an event, all of it sampled in one probe."""
 
-    node: int
-    zone: int
-    free_pages: int
-    min_pages: int
-    low_pages: int
-    high_pages: int
-    reserve_pages: int
-    highatomic_pages: int
-    held_pages: int
-    uncompensated_pages: int
-    buffer_pages: int
-    held_by_order: tuple[tuple[int, int], ...]
-    nr_free_by_order: tuple[int, ...]
-    # None: the record does not say.
-    boost_pages: int | None = 0
-    cma_pages: int | None = None  # of free_pages, those in CMA areas
-    isolated_pageblocks: int | None = None
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Shortage:
-    """A request that memory was short for: kill, failed allocation, stall or kswapd wake-up."""
+class Shortage(_line("Shortage", "event", *SHORTAGES)):
+    """A request that memory was short for: kill, failed allocation, stall or kswapd wake-up.
 
-    kind: str
-    t_ns: int
-    pid: int
-    comm: str
-    gfp: int | None
-    order: int
-    highest_zoneidx: int | None
-    zones: tuple[ZoneState, ...]
-    held_pages: int
-    uncompensated_pages: int
-    batch_age_ns: int = 0
-    duration_ns: int = 0
-    node: int | None = None
-    victim_pid: int = 0
-    victim_comm: str = ""
-    victim_rss_pages: int = 0
-    memcg: bool = False
-    sysrq: bool = False
-    injected: bool = False
-    zones_missing: bool = False
-    # None: the record does not say.
-    constraint: str | None = None
-    allowed_nodes: tuple[int, ...] | None = None
-    pf_memalloc: bool | None = None  # the task was in reclaim: no watermark held for it
-    oom_victim: bool | None = None
-    own: bool | None = None  # asked for by the toolkit itself
-    state_ns: int | None = None  # when the zones were sampled
+    pid and comm are those of the task that asked, and gfp is None when the tracer saw a kill but not the
+    request.
+    """
+
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Batch:
-    t_ns: int
-    start_ns: int
-    sent_ns: int
-    ack_ns: int
-    done_ns: int
-    nr_chunks: int
-    nr_pages: int
-    err: int
-    exchange: bool
+class Batch(_line("Batch", "event", "batch")):
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class ProcExit:
-    t_ns: int
-    pid: int
-    name: str
-    status: int
-    signal: int
-    round: int | None
+class ProcExit(_line("ProcExit", "event", "proc_exit")):
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class GuestSample:
-    t_ns: int
-    free_pages: int
-    held_pages: int
-    uncompensated_pages: int
-    buffer_pages: int  # change since the tracer attached, see Record.buffer_level
-    uncompensated_page_ns: int
-    held_page_ns: int
-    exchanges: int
-    exchange_free_delta_pages: int
-    vmstat: Mapping[str, int]
-    free_by_zone: Mapping[tuple[int, int], int]
+class Violation(_line("Violation", "event", "exchange_violation")):
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class HostSample:
-    t_ns: int
-    rss_bytes: int
-    batches: int | None = None  # received by the device so far
+class LoadLag(_line("LoadLag", "event", "load_lag")):
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class LoadSample:
-    t_ns: int
-    n: int
-    errors: int
-    p50_us: float
-    p99_us: float
-    max_us: float
+class LoadLagMax(_line("LoadLagMax", "event", "load_lag_max")):
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Hist:
-    """Log-linear histogram; analysis/record/hist.py has the arithmetic."""
-
-    name: str
-    unit: str
-    sub_bits: int
-    n: int
-    sum: int
-    max: int
-    counts: tuple[tuple[int, int], ...]
-    lost: int | None = None  # requests recorded as hist.LOST_NS; None: not said
+class SampleZone(_object("sample_zone")):
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Loss:
-    probe: str
-    seen: int
-    recorded: int
-    dropped: Mapping[str, int]
+class GuestSample(_line("GuestSample", "sample", "guest")):
+    __slots__ = ()
+
+    @property
+    def free_pages(self) -> int:
+        return sum(z.free_pages for z in self.zones)
+
+    @property
+    def held_pages(self) -> int:
+        return sum(z.held_pages for z in self.zones)
+
+    @property
+    def uncompensated_pages(self) -> int:
+        return sum(z.uncompensated_pages for z in self.zones)
+
+    @property
+    def buffer_pages(self) -> int:
+        """Change since the tracer attached, see Record.buffer_level."""
+        return sum(z.buffer_pages for z in self.zones)
+
+    @property
+    def free_by_zone(self) -> Mapping[tuple[int, int], int]:
+        return {(z.node, z.zone): z.free_pages for z in self.zones}
+
+
+class HostSample(_line("HostSample", "sample", "host")):
+    __slots__ = ()
+
+    @property
+    def batches(self) -> int | None:
+        """Received by the device so far."""
+        return self.device.get("batches") if self.device else None
+
+
+class LoadSample(_line("LoadSample", "sample", "load")):
+    __slots__ = ()
+
+
+class Hist(_line("Hist", "hist")):
+    """Log-linear histogram; hist.py has the arithmetic."""
+
+    __slots__ = ()
+
+
+class Loss(_line("Loss", "loss")):
+    __slots__ = ()
 
     @property
     def nr_lost(self) -> int:
@@ -224,54 +212,107 @@ class Loss:
         return self.seen == self.recorded + sum(self.dropped.values())
 
 
-@dataclass(frozen=True)
-class Ledger:
-    guest_hinted_bytes: int
-    device_received_bytes: int
-    device_discarded_bytes: int
-    device_skipped_bytes: int
-    ok: bool | None  # None: it could not be closed, see detail
-    from_ns: int = 0
-    to_ns: int = 0
-    detail: str = ""
+class Ledger(_object("ledger")):
+    """Bytes hinted, received, discarded; ok is None when it could not be closed, see detail."""
+
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class End:
-    status: str
-    failure: str
-    failure_detail: str
-    wall_s: float
-    nr_bad_lines: int
-    device: Mapping[str, int]
-    skipped: Mapping[str, int]
-    ledger: Ledger | None
+class LossSum(_object("loss_sum")):
+    __slots__ = ()
+
+
+class EndGuest(_object("end_guest")):
+    """What the runner sums up of one guest; device is the counters as a mapping."""
+
+    __slots__ = ()
+
+
+class Artefact(_object("artefact")):
+    """A file below artefacts/ of the cell."""
+
+    __slots__ = ()
+
+
+class End(_line("End", "end")):
+    """The end line.  guests has one entry a guest; device, ledger and loss are those of the first."""
+
+    __slots__ = ()
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Bytes the device did not discard, by reason."""
+        return self.device.get("bytes_skipped", {})
+
+
+# The classes of the objects inside lines; those that are not here are mappings.
+OBJECTS = {
+    "spec": Spec,
+    "arm": Arm,
+    "colours": Colour,
+    "expect": Expect,
+    "hello": Guest,
+    "hello_zone": GuestZone,
+    "run_clock": RunClock,
+    "zone": ZoneState,
+    "sample_zone": SampleZone,
+    "ledger": Ledger,
+    "loss_sum": LossSum,
+    "end_guest": EndGuest,
+    "artefact": Artefact,
+}
 
 
 @dataclass(frozen=True)
 class Record:
     path: Path
+    schema: int
     cell: str
     experiment: str
     spec: Spec
-    host: Mapping[str, str]
-    guest: Guest | None
+    arm: Arm | None  # unknown in schema 1
+    host: Mapping[str, Any]
+    guests: tuple[Guest | None, ...]
+    clock: RunClock
     phases: tuple[Phase, ...]
+    tracer: tuple[TracerEdge, ...]
     shortages: tuple[Shortage, ...]
     batches: tuple[Batch, ...]
     exits: tuple[ProcExit, ...]
-    nr_violations: int
-    max_lag_ns: int
+    violations: tuple[Violation, ...]
+    lags: tuple[LoadLag, ...]
+    lag_max: tuple[LoadLagMax, ...]
     guest_samples: tuple[GuestSample, ...]
     host_samples: tuple[HostSample, ...]
     load_samples: tuple[LoadSample, ...]
-    hists: Mapping[str, Hist]
+    all_hists: tuple[Hist, ...]
     losses: tuple[Loss, ...]
     end: End
+    nr_lines: int  # between run and end, as found
+
+    @property
+    def guest(self) -> Guest | None:
+        """The first guest, mostly the only one."""
+        return self.guests[0]
+
+    @property
+    def hists(self) -> Mapping[str, Hist]:
+        """Histograms of the first guest by name."""
+        return {h.name: h for h in self.all_hists if h.guest == 0}
+
+    @property
+    def nr_violations(self) -> int:
+        return len(self.violations)
+
+    @property
+    def max_lag_ns(self) -> int:
+        """Largest lag of a request known; without lag_max a small one may be unknown."""
+        return max((e.lag_ns for e in (*self.lags, *self.lag_max)), default=0)
 
     def buffer_level(self, sample: GuestSample) -> int:
         """Pages in the buffer: what the guest held at boot and the change the tracer has seen since."""
-        return (self.guest.buffer_held_pages if self.guest else 0) + sample.buffer_pages
+        guest = self.guests[sample.guest]
+        return (guest.buffer_held_pages if guest else 0) + sample.buffer_pages
 
 
 @dataclass(frozen=True)

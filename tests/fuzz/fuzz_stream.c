@@ -29,7 +29,7 @@ static void check_refs(const struct guest *g, const char *data, size_t size)
 
 	for (i = 0; i < g->nr_refs; i++) {
 		const struct line_ref *ref = &g->refs[i];
-		char why[96];
+		char why[SHAPE_WHY_MAX];
 		json_t *line;
 
 		if (ref->offset + ref->len >= size || data[ref->offset + ref->len] != '\n' ||

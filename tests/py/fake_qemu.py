@@ -34,6 +34,11 @@ STATS = {
 SEC = 1_000_000_000
 
 
+def guest_sample(t_ns: int) -> dict:
+    return {"type": "sample", "t_ns": t_ns, "src": "guest", "zones": [], "uncompensated_page_ns": 0,
+            "held_page_ns": 0, "vmstat": {}}  # fmt: skip
+
+
 class Machine:
     def __init__(self, argv: list[str]) -> None:
         text = " ".join(argv)
@@ -121,11 +126,11 @@ class Machine:
     def good_guest(self, status: int = 0) -> None:
         self.sync(1 * SEC)
         self.hello()
-        self.line("trace", {"type": "sample", "t_ns": 2 * SEC, "src": "guest"})
+        self.line("trace", guest_sample(2 * SEC))
         self.serve(0.15)
         self.stats["virtual-ns"] = 4 * SEC
         self.serve(0.15)
-        self.line("trace", {"type": "sample", "t_ns": 50 * SEC, "src": "guest"})
+        self.line("trace", guest_sample(50 * SEC))
         self.sync(60 * SEC)
         self.line("work", {"type": "bye", "status": status})
         self.shutdown()
@@ -201,12 +206,12 @@ def ledger(m: Machine) -> None:
     """The device received what the tracer never saw hinted."""
     m.sync(1 * SEC)
     m.hello()
-    m.line("trace", {"type": "sample", "t_ns": 2 * SEC, "src": "guest"})
+    m.line("trace", guest_sample(2 * SEC))
     for t in (3, 5):
         m.stats["virtual-ns"] = t * SEC + SEC
         m.stats["bytes-received"] = m.stats["bytes-discarded"] = t << 21
         m.serve(0.3)
-    m.line("trace", {"type": "sample", "t_ns": 50 * SEC, "src": "guest"})
+    m.line("trace", guest_sample(50 * SEC))
     m.sync(60 * SEC)
     m.line("work", {"type": "bye", "status": 0})
     m.shutdown()

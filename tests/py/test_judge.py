@@ -12,7 +12,6 @@ from analysis.judge.judge import (
     ATTRIBUTABLE,
     FALLBACK,
     GENUINE,
-    INJECTED,
     MEMCG,
     OWN,
     SYSRQ,
@@ -28,6 +27,7 @@ from analysis.record.model import Shortage, ZoneState
 def zone(**changes) -> ZoneState:
     """A zone with min 1000, low 1250, high 1500 and nothing special; single free pages fill up the lists."""
     base = ZoneState(
+        boost_pages=0,
         node=0,
         zone=1,
         free_pages=900,
@@ -249,7 +249,6 @@ def shortage(kind="oom_kill", **changes) -> Shortage:
         (shortage(), SYSTEM, "F1"),
         (shortage(memcg=True), MEMCG, "F1"),
         (shortage(sysrq=True), SYSRQ, "F1"),
-        (shortage(injected=True), INJECTED, "F1"),
         (shortage(own=True), OWN, "F1"),
         (shortage("alloc_fail", gfp=g.GFP_NOWAIT, own=True), OWN, "F2"),
         (shortage("alloc_fail", memcg=True), MEMCG, "F2"),

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from collectors.run.record.describe import load
+from collectors.run.record.gen import json_schema
+
 TOP = Path(__file__).resolve().parents[2]
 HINTRUN = TOP / "build/bin/hintrun"
-SCHEMA = TOP / "docs/record.schema.json"
 
 pytestmark = pytest.mark.skipif(not HINTRUN.exists(), reason="build/bin/hintrun is not built")
 
@@ -95,7 +97,7 @@ def wait_for(condition, seconds: float = 10) -> None:
 
 def check_schema(lines: list[dict]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
-    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
+    validator = jsonschema.Draft202012Validator(json_schema(load(), lines[0]["schema"]))
     for line in lines:
         validator.validate(line)
 

@@ -20,7 +20,7 @@ static const char *const seeds[] = {
 	"\"buffer_wanted_pages\":0,\"buffer_held_pages\":0,\"zones\":[{\"node\":0,\"zone\":\"DMA\","
 	"\"managed_pages\":1,\"min_pages\":1,\"low_pages\":1,\"high_pages\":1}],\"swap_kib\":0}\n",
 	"{\"type\":\"sync\",\"t_ns\":5,\"tsc\":7}\n{\"type\":\"bye\",\"status\":0}\n",
-	"{\"type\":\"event\",\"t_ns\":5,\"kind\":\"batch\",\"sent_ns\":1,\"done_ns\":2,"
+	"{\"type\":\"event\",\"t_ns\":5,\"kind\":\"batch\",\"start_ns\":1,\"sent_ns\":1,\"ack_ns\":2,\"done_ns\":2,"
 	"\"nr_chunks\":1,\"nr_pages\":512,\"err\":0}\n",
 	"{\"type\":\"hist\",\"t_ns\":5,\"name\":\"x\",\"unit\":\"ns\",\"sub_bits\":5,\"n\":3,"
 	"\"sum\":9,\"max\":4,\"counts\":[[1,1],[4,2]]}\n",
@@ -28,7 +28,7 @@ static const char *const seeds[] = {
 	"\"dropped\":{\"ring_full\":2}}\n",
 	"{\"type\":\"sample\",\"t_ns\":5,\"src\":\"guest\",\"zones\":[{\"node\":0,\"zone\":1,"
 	"\"free_pages\":1,\"held_pages\":0,\"uncompensated_pages\":0,"
-	"\"held_by_order\":[[9,1]],\"nr_free_by_order\":[1,2]}]}\n",
+	"\"held_by_order\":[[9,1]],\"nr_free_by_order\":[1,2]}],\"uncompensated_page_ns\":0,\"held_page_ns\":0,\"vmstat\":{}}\n",
 	"[    3.0] BUG: Bad page state\n[ 4.0] Kernel panic - not syncing: x\n",
 	"{\"QMP\":{\"version\":{\"qemu\":{\"major\":10,\"minor\":0,\"micro\":1}}}}\n"
 	"{\"return\":{}}\n{\"event\":\"SHUTDOWN\",\"data\":{\"reason\":\"guest-reset\"}}\n"

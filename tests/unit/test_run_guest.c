@@ -12,7 +12,8 @@
 	"\"min_free_kib\":1,\"features\":\"0x22\",\"order\":9,\"delay_ms\":2000,\"capacity\":32," \
 	"\"buffer_wanted_pages\":0,\"buffer_held_pages\":0,\"zones\":[],\"swap_kib\":0}"
 #define BATCH(sent, done, pages) "{\"type\":\"event\",\"t_ns\":" #done ",\"kind\":\"batch\"," \
-	"\"sent_ns\":" #sent ",\"done_ns\":" #done ",\"nr_chunks\":1,\"nr_pages\":" #pages \
+	"\"start_ns\":1,\"sent_ns\":" #sent ",\"ack_ns\":" #done ",\"done_ns\":" #done \
+	",\"nr_chunks\":1,\"nr_pages\":" #pages \
 	",\"err\":0}"
 
 static const char *const good[] = {
@@ -26,7 +27,8 @@ static const char *const good[] = {
 	BATCH(3, 9, 512),
 	"{\"type\":\"sample\",\"t_ns\":5,\"src\":\"load\",\"n\":1,\"errors\":0,\"p50_us\":1.5}",
 	"{\"type\":\"sample\",\"t_ns\":5,\"src\":\"guest\",\"zones\":[{\"node\":0,\"zone\":1,"
-		"\"free_pages\":1,\"held_pages\":0,\"uncompensated_pages\":0,\"buffer_pages\":0}]}",
+		"\"free_pages\":1,\"held_pages\":0,\"uncompensated_pages\":0,\"buffer_pages\":0}],"
+		"\"uncompensated_page_ns\":0,\"held_page_ns\":0,\"vmstat\":{}}",
 	"{\"type\":\"hist\",\"t_ns\":5,\"name\":\"batch_hold\",\"unit\":\"ns\",\"sub_bits\":5,"
 		"\"n\":3,\"sum\":9,\"max\":4,\"counts\":[[1,1],[4,2]]}",
 	"{\"type\":\"loss\",\"t_ns\":5,\"probe\":\"oom\",\"seen\":3,\"recorded\":1,"
@@ -55,8 +57,10 @@ static const char *const bad[] = {
 	"{\"type\":\"event\",\"t_ns\":5,\"kind\":\"batch\",\"nr_chunks\":1}",
 	"{\"type\":\"event\",\"t_ns\":5,\"kind\":\"load_lag\",\"lag_ns\":\"5\"}",
 	"{\"type\":\"sample\",\"t_ns\":5,\"src\":\"host\",\"rss_bytes\":1}",
-	"{\"type\":\"sample\",\"t_ns\":5,\"src\":\"guest\",\"zones\":{}}",
-	"{\"type\":\"sample\",\"t_ns\":5,\"src\":\"guest\",\"zones\":[{}]}",
+	"{\"type\":\"sample\",\"t_ns\":5,\"src\":\"guest\",\"zones\":[]}",
+	"{\"type\":\"sample\",\"t_ns\":5,\"src\":\"guest\",\"zones\":{},\"uncompensated_page_ns\":0,\"held_page_ns\":0,\"vmstat\":{}}",
+	"{\"type\":\"sample\",\"t_ns\":5,\"src\":\"guest\",\"zones\":[{}],\"uncompensated_page_ns\":0,\"held_page_ns\":0,\"vmstat\":{}}",
+	"{\"type\":\"log\",\"t_ns\":5,\"guest\":1,\"src\":\"x\",\"text\":\"as another guest\"}",
 	"{\"type\":\"hist\",\"t_ns\":5,\"name\":\"x\",\"unit\":\"ns\",\"sub_bits\":5,\"n\":4,"
 		"\"sum\":9,\"max\":4,\"counts\":[[1,1],[4,2]]}",
 	"{\"type\":\"hist\",\"t_ns\":5,\"name\":\"x\",\"unit\":\"ns\",\"sub_bits\":5,\"n\":3,"

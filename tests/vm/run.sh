@@ -85,7 +85,9 @@ if [ -z "$python" ]; then
 fi
 "$python" - "$tmp"/a/*/record.jsonl <<'END'
 import json, sys, jsonschema
-schema = json.load(open("docs/record.schema.json"))
+sys.path.insert(0, "")
+from collectors.run.record import describe, gen
+schema = gen.json_schema(describe.load(), json.loads(open(sys.argv[1]).readline())["schema"])
 check = jsonschema.validators.validator_for(schema)(schema)
 for path in sys.argv[1:]:
     for nr, line in enumerate(open(path), 1):

@@ -199,7 +199,7 @@ static void take_line(void *arg, char *text, size_t len, uint64_t offset, bool t
 	struct feed_ctx *ctx = arg;
 	struct guest *g = ctx->g;
 	enum line_type type;
-	char why[96];
+	char why[SHAPE_WHY_MAX];
 	json_t *line;
 	int err = 0;
 

@@ -12,9 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gen/record_types.h"
 #include "run/record/lines.h"
 
-#define GUEST_LINE_MAX		65535	/* and the newline */
+#define GUEST_LINE_MAX		RECORD_MAX_LINE_BYTES	/* and the newline */
 #define GUEST_STREAM_MAX	(256ULL << 20)
 #define GUEST_MAX_LINES		2000000u
 #define GUEST_MAX_BATCHES	1000000u
@@ -46,7 +47,7 @@ struct guest {
 	struct batch_ref *batches;
 	uint32_t nr_batches, max_batches;
 	uint64_t nr_bad;
-	char first_bad[160];	/* why the first bad line was bad */
+	char first_bad[256];	/* why the first bad line was bad */
 	json_t *hello;		/* NULL until it came */
 	bool has_bye;
 	int bye_status;

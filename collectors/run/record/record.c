@@ -48,7 +48,7 @@ static int put_run(FILE *f, const struct record *r, const struct axis *axis)
 			  axis__offset(axis, &offset) ? json_integer(offset) : json_null());
 	return put_json(f, json_pack("{s:s, s:i, s:s, s:s, s:s?, s:o, s:O?, s:O, s:o, s:o}",
 				     "type", "run",
-				     "schema", RECORD_SCHEMA,
+				     "schema", 1,
 				     "cell", r->cell->name,
 				     "experiment", r->cell->experiment,
 				     "command", r->cell->command,

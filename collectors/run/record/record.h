@@ -12,8 +12,6 @@
 #include "run/vm/device.h"
 #include "run/record/guest.h"
 
-#define RECORD_SCHEMA	1
-
 /* Why a cell failed, in the order in which one cause outranks another. */
 enum failure {
 	FAIL_NONE,

@@ -1,321 +1,250 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <stdbool.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "run/record/shape.h"
 #include "run/util.h"
 
-#define MAX_ZONES	320	/* 64 nodes of 5 zones */
-#define MAX_BUCKETS	8192
+/* line_shapes[] and what it points to. */
+#include "gen/record_shapes.h"
 
-enum shape {
-	UINT,		/* integer, not negative */
-	INT,
-	BOOL,
-	STR,
-	WORD,		/* string of 1..64 bytes a-z 0-9 - _ . */
-	MAP,		/* object of name to UINT */
-	UINTS,		/* list of at most 64 UINT */
-	PAIRS,		/* list of at most 64 [UINT, UINT] */
-	COUNTS,		/* as PAIRS, MAX_BUCKETS long, first numbers ascending */
-	STRINGS,	/* object of name to STR */
-	ZONES,		/* list of zones */
-	GUEST_ZONES,	/* list of zones as in hello, nothing else in them */
-};
-
-struct field {
-	const char *name;
-	enum shape shape;
-	bool required;
-};
-
-/* The last field of a list has no name. */
-static const struct field zone_fields[] = {
-	{ "node", UINT, true }, { "zone", UINT, true }, { "free_pages", INT, true },
-	{ "min_pages", UINT, false }, { "low_pages", UINT, false },
-	{ "high_pages", UINT, false }, { "reserve_pages", INT, false },
-	{ "highatomic_pages", INT, false }, { "held_pages", INT, true },
-	{ "uncompensated_pages", INT, true }, { "buffer_pages", INT, false },
-	{ "boost_pages", UINT, false }, { "held_by_order", PAIRS, false },
-	{ "nr_free_by_order", UINTS, false }, { 0 },
-};
-
-static const struct field hello_zone_fields[] = {
-	{ "node", UINT, true }, { "zone", WORD, true }, { "managed_pages", UINT, true },
-	{ "min_pages", UINT, true }, { "low_pages", UINT, true },
-	{ "high_pages", UINT, true }, { 0 },
-};
-
-static const struct field hello_fields[] = {
-	{ "type", STR, true }, { "release", STR, true }, { "cmdline", STR, true },
-	{ "mem_total_kib", UINT, true }, { "min_free_kib", UINT, true },
-	{ "features", STR, true }, { "order", INT, true }, { "delay_ms", INT, true },
-	{ "capacity", INT, true }, { "buffer_wanted_pages", UINT, true },
-	{ "buffer_held_pages", UINT, true }, { "zones", GUEST_ZONES, true },
-	{ "swap_kib", UINT, true }, { "parameters", STRINGS, false }, { 0 },
-};
-
-static const struct field task_fields[] = {
-	{ "kind", STR, true }, { "cpu", UINT, false }, { "pid", INT, false },
-	{ "comm", STR, false }, { 0 },
-};
-
-static const struct field batch_fields[] = {
-	{ "start_ns", UINT, false }, { "sent_ns", UINT, true }, { "ack_ns", UINT, false },
-	{ "done_ns", UINT, true }, { "nr_chunks", UINT, true }, { "nr_pages", UINT, true },
-	{ "min_order", UINT, false }, { "max_order", UINT, false }, { "err", INT, true },
-	{ "exchange", BOOL, false }, { 0 },
-};
-
-static const struct field oom_kill_fields[] = {
-	{ "victim_pid", INT, true }, { "victim_comm", STR, true },
-	{ "victim_rss_pages", INT, false }, { "victim_oom_score_adj", INT, false },
-	{ "gfp", UINT, false }, { "order", INT, false }, { "highest_zoneidx", UINT, false },
-	{ "memcg", BOOL, false }, { "sysrq", BOOL, false }, { "culprit_pid", INT, false },
-	{ "culprit_comm", STR, false }, { "zones", ZONES, false },
-	{ "held_pages", INT, false }, { "uncompensated_pages", INT, false },
-	{ "batch_age_ns", UINT, false }, { "constraint", WORD, false },
-	{ "zones_missing", BOOL, false }, { 0 },
-};
-
-static const struct field alloc_fail_fields[] = {
-	{ "gfp", UINT, true }, { "order", UINT, true }, { "highest_zoneidx", UINT, false },
-	{ "zones", ZONES, false }, { "held_pages", INT, false },
-	{ "uncompensated_pages", INT, false }, { "batch_age_ns", UINT, false }, { 0 },
-};
-
-static const struct field stall_fields[] = {
-	{ "duration_ns", UINT, true }, { "gfp", UINT, false }, { "order", INT, false },
-	{ "nr_reclaimed_pages", UINT, false }, { "zones", ZONES, false },
-	{ "held_pages", INT, false }, { "uncompensated_pages", INT, false },
-	{ "highest_zoneidx", UINT, false }, { 0 },
-};
-
-static const struct field kswapd_fields[] = {
-	{ "node", UINT, true }, { "order", INT, false }, { "zones", ZONES, false },
-	{ "held_pages", INT, false }, { "uncompensated_pages", INT, false }, { 0 },
-};
-
-static const struct field violation_fields[] = {
-	{ "node", UINT, true }, { "zone", UINT, true }, { "order", UINT, true },
-	{ "free_delta_pages", INT, true }, { "taken_pfn", UINT, false },
-	{ "released_pfn", UINT, false }, { 0 },
-};
-
-static const struct field exit_fields[] = {
-	{ "name", WORD, true }, { "status", INT, false }, { "signal", INT, false },
-	{ "round", INT, false }, { 0 },
-};
-
-static const struct field lag_fields[] = { { "lag_ns", UINT, true }, { 0 } };
-
-static const struct field lag_max_fields[] = {
-	{ "lag_ns", UINT, true }, { "nr", UINT, true }, { 0 },
-};
-
-static const struct {
-	const char *kind;
-	const struct field *fields;
-} kinds[] = {
-	{ "batch", batch_fields }, { "oom_kill", oom_kill_fields },
-	{ "alloc_fail", alloc_fail_fields }, { "direct_reclaim", stall_fields },
-	{ "compaction_stall", stall_fields }, { "kswapd_wake", kswapd_fields },
-	{ "exchange_violation", violation_fields }, { "proc_exit", exit_fields },
-	{ "load_lag", lag_fields }, { "load_lag_max", lag_max_fields },
-};
-
-static const struct field phase_fields[] = {
-	{ "name", WORD, true }, { "edge", WORD, true }, { "index", UINT, false }, { 0 },
-};
-
-static const struct field guest_sample_fields[] = {
-	{ "zones", ZONES, false }, { "uncompensated_page_ns", UINT, false },
-	{ "held_page_ns", UINT, false }, { "exchanges", UINT, false },
-	{ "exchange_free_delta_pages", UINT, false }, { "vmstat", MAP, false }, { 0 },
-};
-
-static const struct field load_sample_fields[] = {
-	{ "n", UINT, true }, { "errors", UINT, true }, { 0 },
-};
-
-static const struct field hist_fields[] = {
-	{ "name", WORD, true }, { "unit", STR, true }, { "sub_bits", UINT, true },
-	{ "n", UINT, true }, { "sum", UINT, true }, { "max", UINT, true },
-	{ "counts", COUNTS, true }, { "lost", UINT, false }, { 0 },
-};
-
-static const struct field loss_fields[] = {
-	{ "probe", STR, true }, { "seen", UINT, true }, { "recorded", UINT, true },
-	{ "dropped", MAP, true }, { 0 },
-};
-
-static const struct field log_fields[] = {
-	{ "src", WORD, true }, { "text", STR, true }, { 0 },
-};
-
-static const struct field sync_fields[] = { { "tsc", UINT, true }, { 0 } };
-static const struct field bye_fields[] = { { "status", UINT, true }, { 0 } };
-
-static const struct {
-	const char *name;
-	enum line_type type;
-	bool has_time;
-	const struct field *fields;
-} types[] = {
-	{ "phase", LINE_PHASE, true, phase_fields },
-	{ "event", LINE_EVENT, true, task_fields },
-	{ "sample", LINE_SAMPLE, true, NULL },
-	{ "hist", LINE_HIST, true, hist_fields },
-	{ "loss", LINE_LOSS, true, loss_fields },
-	{ "log", LINE_LOG, true, log_fields },
-	{ "hello", LINE_HELLO, false, hello_fields },
-	{ "sync", LINE_SYNC, true, sync_fields },
-	{ "bye", LINE_BYE, false, bye_fields },
-};
-
-static bool is_uint(const json_t *v)
+const struct line_shape *shape__lines(size_t *nr)
 {
-	return json_is_integer(v) && json_integer_value(v) >= 0;
+	*nr = ARRAY_SIZE(line_shapes);
+	return line_shapes;
 }
 
-static bool is_word(const json_t *v)
+/*
+ * What is wrong with a value, and where: name is put together from the inside
+ * out, "free_pages" becomes "zones[0].free_pages".
+ */
+struct fault {
+	char name[96];
+	char what[80];
+};
+
+static bool fault(struct fault *f, const char *what)
 {
-	const char *s = json_string_value(v);
-	size_t len = s ? strlen(s) : 0;
-
-	return len && len <= 64 &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len;
-}
-
-static bool is_map(const json_t *v)
-{
-	const char *key;
-	json_t *item;
-
-	if (!json_is_object(v) || json_object_size(v) > 64)
-		return false;
-	json_object_foreach((json_t *)v, key, item)
-		if (!is_uint(item))
-			return false;
-	return true;
-}
-
-static bool is_strings(const json_t *v)
-{
-	const char *key;
-	json_t *item;
-
-	if (!json_is_object(v) || json_object_size(v) > 64)
-		return false;
-	json_object_foreach((json_t *)v, key, item)
-		if (!json_is_string(item))
-			return false;
-	return true;
-}
-
-static bool is_uints(const json_t *v)
-{
-	size_t i, n = json_array_size(v);
-
-	if (!json_is_array(v) || n > 64)
-		return false;
-	for (i = 0; i < n; i++)
-		if (!is_uint(json_array_get(v, i)))
-			return false;
-	return true;
-}
-
-static bool is_pairs(const json_t *v, size_t max, bool ascending)
-{
-	size_t i, n = json_array_size(v);
-	json_int_t last = -1;
-
-	if (!json_is_array(v) || n > max)
-		return false;
-	for (i = 0; i < n; i++) {
-		const json_t *pair = json_array_get(v, i);
-
-		if (json_array_size(pair) != 2 || !is_uints(pair))
-			return false;
-		if (ascending && json_integer_value(json_array_get(pair, 0)) <= last)
-			return false;
-		last = json_integer_value(json_array_get(pair, 0));
-	}
-	return true;
-}
-
-static const struct field *wrong_field(const json_t *obj, const struct field *fields);
-
-static bool has_only(const json_t *obj, const struct field *fields)
-{
-	const struct field *f;
-	size_t n = 0;
-
-	for (f = fields; f->name; f++)
-		n += json_object_get(obj, f->name) != NULL;
-	return n == json_object_size(obj);
-}
-
-static bool is_zones(const json_t *v, const struct field *fields, bool only)
-{
-	size_t i, n = json_array_size(v);
-
-	if (!json_is_array(v) || n > MAX_ZONES)
-		return false;
-	for (i = 0; i < n; i++) {
-		const json_t *zone = json_array_get(v, i);
-
-		if (!json_is_object(zone) || wrong_field(zone, fields) ||
-		    (only && !has_only(zone, fields)))
-			return false;
-	}
-	return true;
-}
-
-static bool is_shape(const json_t *v, enum shape shape)
-{
-	switch (shape) {
-	case UINT:
-		return is_uint(v);
-	case INT:
-		return json_is_integer(v);
-	case BOOL:
-		return json_is_boolean(v);
-	case STR:
-		return json_is_string(v);
-	case WORD:
-		return is_word(v);
-	case MAP:
-		return is_map(v);
-	case UINTS:
-		return is_uints(v);
-	case PAIRS:
-		return is_pairs(v, 64, false);
-	case COUNTS:
-		return is_pairs(v, MAX_BUCKETS, true);
-	case STRINGS:
-		return is_strings(v);
-	case ZONES:
-		return is_zones(v, zone_fields, false);
-	case GUEST_ZONES:
-		return is_zones(v, hello_zone_fields, true);
-	}
+	f->name[0] = '\0';
+	snprintf(f->what, sizeof(f->what), "%s", what);
 	return false;
 }
 
-/* The first field that is missing or of wrong shape; NULL when all is well. */
-static const struct field *wrong_field(const json_t *obj, const struct field *fields)
+static bool fault_in(struct fault *f, const char *outer)
 {
-	const struct field *f;
+	size_t len = strlen(outer), have = strlen(f->name);
+	size_t dot = have && f->name[0] != '[';
 
-	for (f = fields; f->name; f++) {
-		const json_t *v = json_object_get(obj, f->name);
+	/* Names are short; an inner one alone still helps. */
+	if (len + dot + have >= sizeof(f->name))
+		return false;
+	memmove(f->name + len + dot, f->name, have + 1);
+	memcpy(f->name, outer, len);
+	if (dot)
+		f->name[len] = '.';
+	return false;
+}
 
-		if (v ? !is_shape(v, f->shape) : f->required)
-			return f;
+static bool fault_at(struct fault *f, size_t i)
+{
+	char index[24];
+
+	snprintf(index, sizeof(index), "[%zu]", i);
+	return fault_in(f, index);
+}
+
+static bool is_value(const json_t *v, const struct value *value, struct fault *f);
+
+static bool is_int(const json_t *v, const struct value *value, struct fault *f)
+{
+	json_int_t n = json_integer_value(v);
+
+	if (json_is_integer(v) && n >= value->low && n <= value->high)
+		return true;
+	fault(f, "");
+	snprintf(f->what, sizeof(f->what), "not an integer from %" PRId64 " to %" PRId64,
+		 value->low, value->high);
+	return false;
+}
+
+static bool is_number(const json_t *v, const struct value *value, struct fault *f)
+{
+	double n = json_number_value(v);
+
+	return (json_is_number(v) && n >= (double)value->low && n <= (double)value->high) ||
+	       fault(f, "not a number, or out of bounds");
+}
+
+static bool is_text(const json_t *v, const struct value *value, struct fault *f)
+{
+	const char *s = json_string_value(v);
+	size_t len = json_string_length(v);
+
+	if (!s || len < (size_t)value->low || len > (size_t)value->high)
+		return fault(f, "not a string, or of a length that is not allowed");
+	if (value->chars && strspn(s, value->chars) != len)
+		return fault(f, "has a character that is not allowed");
+	if (value->first_chars && len && !strchr(value->first_chars, *s))
+		return fault(f, "begins with a character that is not allowed");
+	return true;
+}
+
+static bool is_hex(const json_t *v, const struct value *value, struct fault *f)
+{
+	const char *s, *digits;
+	size_t nr;
+
+	if (!is_text(v, value, f))
+		return false;
+	s = json_string_value(v);
+	digits = s[0] == '0' && s[1] == 'x' ? s + 2 : s;
+	nr = strlen(digits);
+	return (nr && nr <= (size_t)value->high - 2 && !strchr(digits, 'x')) ||
+	       fault(f, "not a hexadecimal number");
+}
+
+static bool is_word_of(const json_t *v, const struct value *value, struct fault *f)
+{
+	const char *const *word, *s = json_string_value(v);
+
+	for (word = value->words; s && *word; word++)
+		if (!strcmp(s, *word))
+			return true;
+	return fault(f, "not one of the words allowed");
+}
+
+static bool is_map(const json_t *v, const struct value *value, struct fault *f)
+{
+	const char *key;
+	json_t *item;
+
+	if (!json_is_object(v) || json_object_size(v) > (size_t)value->high)
+		return fault(f, "not an object, or too large");
+	json_object_foreach((json_t *)v, key, item)
+		if (!is_value(item, value->of, f))
+			return fault_in(f, "(an entry)");
+	return true;
+}
+
+static bool is_list_of(const json_t *v, const struct value *value, struct fault *f)
+{
+	if (json_is_array(v) && json_array_size(v) <= (size_t)value->high)
+		return true;
+	return fault(f, "not a list, or too long");
+}
+
+static bool is_list(const json_t *v, const struct value *value, struct fault *f)
+{
+	json_t *item;
+	size_t i;
+
+	if (!is_list_of(v, value, f))
+		return false;
+	json_array_foreach((json_t *)v, i, item)
+		if (!is_value(item, value->of, f))
+			return fault_at(f, i);
+	return true;
+}
+
+static bool is_pairs(const json_t *v, const struct value *value, struct fault *f)
+{
+	json_int_t first, last = -1;
+	json_t *pair;
+	size_t i;
+
+	if (!is_list_of(v, value, f))
+		return false;
+	json_array_foreach((json_t *)v, i, pair) {
+		if (json_array_size(pair) != 2) {
+			fault(f, "not a pair");
+			return fault_at(f, i);
+		}
+		if (!is_value(json_array_get(pair, 0), value->first, f) ||
+		    !is_value(json_array_get(pair, 1), value->of, f))
+			return fault_at(f, i);
+		first = json_integer_value(json_array_get(pair, 0));
+		if (first <= last) {
+			fault(f, "the first numbers do not ascend");
+			return fault_at(f, i);
+		}
+		last = first;
 	}
-	return NULL;
+	return true;
+}
+
+static bool is_object(const json_t *v, const struct object *object, size_t nr_more,
+		      struct fault *f);
+
+static bool is_objects(const json_t *v, const struct value *value, struct fault *f)
+{
+	json_t *item;
+	size_t i;
+
+	if (!is_list_of(v, value, f))
+		return false;
+	json_array_foreach((json_t *)v, i, item)
+		if (!(value->null && json_is_null(item)) && !is_object(item, value->object, 0, f))
+			return fault_at(f, i);
+	return true;
+}
+
+static bool is_value(const json_t *v, const struct value *value, struct fault *f)
+{
+	switch (value->is_a) {
+	case IS_BOOL:
+		return json_is_boolean(v) || fault(f, "neither true nor false");
+	case IS_INT:
+		return is_int(v, value, f);
+	case IS_NUMBER:
+		return is_number(v, value, f);
+	case IS_TEXT:
+		return is_text(v, value, f);
+	case IS_HEX:
+		return is_hex(v, value, f);
+	case IS_WORDS:
+		return is_word_of(v, value, f);
+	case IS_MAP:
+		return is_map(v, value, f);
+	case IS_LIST:
+		return is_list(v, value, f);
+	case IS_PAIRS:
+		return is_pairs(v, value, f);
+	case IS_OBJECT:
+		return is_object(v, value->object, 0, f);
+	case IS_OBJECTS:
+		return is_objects(v, value, f);
+	}
+	return fault(f, "of no known kind");
+}
+
+/* nr_more: fields allowed beside those of the object (its type, and what says its kind). */
+static bool is_object(const json_t *v, const struct object *object, size_t nr_more,
+		      struct fault *f)
+{
+	const struct field *field;
+	size_t nr = nr_more;
+
+	if (!json_is_object(v))
+		return fault(f, "not an object");
+	for (field = object->fields; field->name; field++) {
+		const json_t *item = json_object_get(v, field->name);
+
+		if (item) {
+			nr++;
+			if (field->null && json_is_null(item))
+				continue;
+			if (!is_value(item, field->value, f))
+				return fault_in(f, field->name);
+		} else if (field->required &&
+			   !(field->unless && json_is_true(json_object_get(v, field->unless)))) {
+			fault(f, "missing");
+			return fault_in(f, field->name);
+		}
+	}
+	if (object->closed && nr != json_object_size(v))
+		return fault(f, "has a field that is not allowed");
+	return true;
 }
 
 static bool is_deeper_than(const json_t *v, int depth)
@@ -338,29 +267,6 @@ static bool is_deeper_than(const json_t *v, int depth)
 				return true;
 	}
 	return false;
-}
-
-static const struct field *fields_of_kind(const json_t *line)
-{
-	const char *kind = json_string_value(json_object_get(line, "kind"));
-	size_t i;
-
-	for (i = 0; kind && i < ARRAY_SIZE(kinds); i++)
-		if (!strcmp(kind, kinds[i].kind))
-			return kinds[i].fields;
-	return NULL;
-}
-
-/* A guest may not speak as the host. */
-static const struct field *fields_of_src(const json_t *line)
-{
-	const char *src = json_string_value(json_object_get(line, "src"));
-
-	if (src && !strcmp(src, "guest"))
-		return guest_sample_fields;
-	if (src && !strcmp(src, "load"))
-		return load_sample_fields;
-	return NULL;
 }
 
 /* Sum the second numbers; false when it is not total, or overflows. */
@@ -389,92 +295,90 @@ static bool loss_adds_up(const json_t *line)
 	return sum == json_integer_value(json_object_get(line, "seen"));
 }
 
-/* What a table of fields cannot say; NULL, or the complaint. */
-static const char *check_meaning(const json_t *line, enum line_type type)
+/* What the description cannot say; NULL, or the complaint, which begins with the field. */
+static const char *check_meaning(const json_t *line, enum line_type type, const char *kind)
 {
-	const char *edge = json_string_value(json_object_get(line, "edge"));
 	const char *src = json_string_value(json_object_get(line, "src"));
+	const json_t *done = json_object_get(line, "done_ns");
 
 	switch (type) {
-	case LINE_PHASE:
-		if (strcmp(edge, "begin") && strcmp(edge, "end"))
-			return "edge is neither begin nor end";
+	case LINE_EVENT:
+		if (!strcmp(kind, "batch") && done && json_integer_value(done) <
+		    json_integer_value(json_object_get(line, "start_ns")))
+			return "done_ns: earlier than start_ns";
 		break;
-	case LINE_HELLO:
-		if (!has_only(line, hello_fields))
-			return "hello has a field that is not allowed";
+	case LINE_SAMPLE:
+		if (!strcmp(kind, "load") && json_integer_value(json_object_get(line, "n")) &&
+		    !json_is_number(json_object_get(line, "p50_us")))
+			return "p50_us: missing though n > 0";
 		break;
 	case LINE_HIST:
-		if (json_integer_value(json_object_get(line, "sub_bits")) > 16)
-			return "sub_bits is beyond 16";
 		if (!adds_up(json_object_get(line, "counts"),
 			     json_integer_value(json_object_get(line, "n"))))
-			return "counts do not add up to n";
+			return "counts: do not add up to n";
 		break;
 	case LINE_LOSS:
 		if (!loss_adds_up(line))
-			return "seen is not recorded + dropped";
+			return "seen: is not recorded + dropped";
 		break;
 	case LINE_LOG:
 		if (!strcmp(src, "host") || !strcmp(src, "runner"))
-			return "the guest speaks as the host";
-		break;
-	case LINE_BYE:
-		if (json_integer_value(json_object_get(line, "status")) > 255)
-			return "status is beyond 255";
+			return "src: the guest speaks as the host";
 		break;
 	default:
 		break;
 	}
-	return NULL;
+	/* Which guest it is the runner knows, and says. */
+	return json_object_get(line, "guest") ? "guest: not for a guest to say" : NULL;
 }
 
-static enum line_type bad(char *why, size_t size, const char *what, const char *detail)
+static enum line_type bad(char *why, size_t size, const char *of, const char *what)
 {
-	snprintf(why, size, "%s%s%s", what, *detail ? ": " : "", detail);
+	snprintf(why, size, "%s%s%s", of, *of && *what ? ": " : "", what);
 	return LINE_BAD;
+}
+
+/* The shape that fits; NULL, with the reason in f, when there is none. */
+static const struct line_shape *find_shape(const json_t *line, const char *type, struct fault *f)
+{
+	const char *kind = NULL;
+	size_t i;
+
+	fault(f, "unknown type");
+	for (i = 0; i < ARRAY_SIZE(line_shapes); i++) {
+		const struct line_shape *shape = &line_shapes[i];
+
+		if (strcmp(type, shape->name))
+			continue;
+		if (!shape->by)
+			return shape;
+		kind = json_string_value(json_object_get(line, shape->by));
+		if (kind && !strcmp(kind, shape->kind))
+			return shape;
+		fault(f, "missing, unknown, or not for a guest");
+		fault_in(f, shape->by);
+	}
+	return NULL;
 }
 
 enum line_type shape__check(const json_t *line, char *why, size_t size)
 {
-	const char *type = json_string_value(json_object_get(line, "type"));
-	const struct field *more = NULL, *wrong;
-	const char *complaint;
-	size_t i;
+	const char *type = json_string_value(json_object_get(line, "type")), *complaint;
+	const struct line_shape *shape;
+	char text[SHAPE_WHY_MAX];
+	struct fault f;
 
 	if (!json_is_object(line) || !type)
-		return bad(why, size, "not an object with a type", "");
-	if (is_deeper_than(line, SHAPE_MAX_DEPTH))
-		return bad(why, size, "nested too deeply", "");
-	for (i = 0; i < ARRAY_SIZE(types); i++)
-		if (!strcmp(type, types[i].name))
-			break;
-	if (i == ARRAY_SIZE(types))
-		return bad(why, size, "unknown type", "");
-	if (types[i].has_time) {
-		const json_t *t = json_object_get(line, "t_ns");
-
-		if (!is_uint(t) || json_integer_value(t) > SHAPE_MAX_TIME_NS)
-			return bad(why, size, types[i].name, "t_ns");
+		return bad(why, size, "", "not an object with a type");
+	if (is_deeper_than(line, RECORD_MAX_DEPTH))
+		return bad(why, size, "", "nested too deeply");
+	shape = find_shape(line, type, &f);
+	if (!shape || !is_object(line, shape->object, shape->by ? 2 : 1, &f)) {
+		snprintf(text, sizeof(text), "%s%s%s", f.name, f.name[0] ? ": " : "", f.what);
+		return bad(why, size, shape ? shape->object->name : f.name[0] ? type : "", text);
 	}
-	wrong = types[i].fields ? wrong_field(line, types[i].fields) : NULL;
-	if (wrong)
-		return bad(why, size, types[i].name, wrong->name);
-	if (types[i].type == LINE_EVENT) {
-		more = fields_of_kind(line);
-		if (!more)
-			return bad(why, size, "event", "unknown kind");
-	} else if (types[i].type == LINE_SAMPLE) {
-		more = fields_of_src(line);
-		if (!more)
-			return bad(why, size, "sample", "src is neither guest nor load");
-	}
-	wrong = more ? wrong_field(line, more) : NULL;
-	if (wrong)
-		return bad(why, size, json_string_value(json_object_get(line, "kind")) ?: type,
-			   wrong->name);
-	complaint = check_meaning(line, types[i].type);
+	complaint = check_meaning(line, shape->type, shape->kind);
 	if (complaint)
-		return bad(why, size, types[i].name, complaint);
-	return types[i].type;
+		return bad(why, size, shape->object->name, complaint);
+	return shape->type;
 }
