@@ -247,7 +247,8 @@ SECTION = Section("toy", "Toy", lambda view: {"n": len(view.arms)}, "<p>{{ n }} 
 def test_a_section_is_two_places(tmp_path, toy):
     """One file and one line: in a copy of the toolkit nothing else is touched."""
     top = Path(__file__).resolve().parents[2]
-    shutil.copytree(top / "analysis", tmp_path / "analysis", ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("analysis", "collectors/run/record"):
+        shutil.copytree(top / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     sections = tmp_path / "analysis/report/sections"
     (sections / "toy.py").write_text(SECTION)
     names = (sections / "__init__.py").read_text()

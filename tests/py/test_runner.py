@@ -107,7 +107,7 @@ def test_done(bench: Bench) -> None:
     assert r.returncode == 0, r.stderr
     lines = bench.record()
     check_schema(lines)
-    assert lines[0]["type"] == "run" and lines[0]["guest"]["release"] == "6.12.0-fake"
+    assert lines[0]["type"] == "run" and lines[0]["guests"][0]["release"] == "6.12.0-fake"
     assert lines[-1]["status"] == "done" and lines[-1]["failure"] is None
     assert lines[-1]["nr_lines"] == len(lines) - 2
     times = [line["t_ns"] for line in lines[1:-1]]

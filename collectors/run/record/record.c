@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "run/record/artefacts.h"
 #include "run/record/record.h"
 #include "run/util.h"
 
@@ -39,83 +40,157 @@ static int put_json(FILE *f, json_t *obj)
 	return err || fputc('\n', f) == EOF ? -EIO : 0;
 }
 
-static int put_run(FILE *f, const struct record *r, const struct axis *axis)
+static struct axis axis_of(const struct record *r, size_t guest)
 {
-	int64_t offset;
-	json_t *clock;
+	return (struct axis) { !strcmp(r->cell->clock, "virtual"), r->guests[guest].guest };
+}
 
+static int put_run(FILE *f, const struct record *r)
+{
+	struct axis axis = axis_of(r, 0);
+	json_t *clock, *guests = json_array();
+	int64_t offset;
+	size_t i;
+
+	for (i = 0; i < r->nr_guests; i++) {
+		json_t *hello = r->guests[i].guest->hello;
+
+		json_array_append_new(guests, hello ? json_incref(hello) : json_null());
+	}
 	clock = json_pack("{s:s, s:o}", "mode", r->cell->clock, "host_minus_guest_ns",
-			  axis__offset(axis, &offset) ? json_integer(offset) : json_null());
+			  axis__offset(&axis, &offset) ? json_integer(offset) : json_null());
 	return put_json(f, json_pack("{s:s, s:i, s:s, s:s, s:s?, s:o, s:O?, s:O, s:o, s:o}",
 				     "type", "run",
-				     "schema", 1,
+				     "schema", RECORD_SCHEMA,
 				     "cell", r->cell->name,
 				     "experiment", r->cell->experiment,
 				     "command", r->cell->command,
 				     "spec", cell__spec(r->cell),
 				     "arm", r->cell->arm_def,
 				     "host", r->host,
-				     "guest", r->guest->hello ? json_incref(r->guest->hello)
-							      : json_null(),
+				     "guests", guests,
 				     "clock", clock));
 }
 
-static int put_sample(FILE *f, const struct host_sample *s, int64_t t_ns)
+static int put_sample(FILE *f, const struct host_sample *s, int64_t t_ns, size_t guest)
 {
-	return put_json(f, json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}",
-				     "type", "sample",
-				     "t_ns", (json_int_t)t_ns,
-				     "src", "host",
-				     "host_ns", (json_int_t)s->host_ns,
-				     "rss_bytes", (json_int_t)s->ram.rss_bytes,
-				     "huge_bytes", (json_int_t)s->ram.huge_bytes,
-				     "swap_bytes", (json_int_t)s->ram.swap_bytes,
-				     "process_rss_bytes", (json_int_t)s->ram.process_rss_bytes,
-				     "device", device__json(&s->device)));
+	json_t *obj = json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}",
+				"type", "sample",
+				"t_ns", (json_int_t)t_ns,
+				"src", "host",
+				"host_ns", (json_int_t)s->host_ns,
+				"rss_bytes", (json_int_t)s->ram.rss_bytes,
+				"huge_bytes", (json_int_t)s->ram.huge_bytes,
+				"swap_bytes", (json_int_t)s->ram.swap_bytes,
+				"process_rss_bytes", (json_int_t)s->ram.process_rss_bytes,
+				"device", device__json(&s->device));
+
+	if (obj && guest)
+		json_object_set_new(obj, "guest", json_integer((json_int_t)guest));
+	return put_json(f, obj);
 }
 
-/* A guest's line as it came; it has been checked to be one line of JSON. */
-static int put_line(FILE *f, const struct line_ref *ref, const int *fds)
+/*
+ * A guest's line as it came, which has been checked to be one line of JSON and
+ * not to say whose it is.
+ */
+static int put_line(FILE *f, const struct line_ref *ref, const int *fds, size_t guest)
 {
 	char buf[GUEST_LINE_MAX];
 	ssize_t n = pread(fds[ref->port], buf, ref->len, (off_t)ref->offset);
+	const char *rest = buf;
 
 	if (n != (ssize_t)ref->len)
 		return n < 0 ? -errno : -EIO;
-	return fwrite(buf, 1, ref->len, f) == ref->len && fputc('\n', f) != EOF ? 0 : -EIO;
+	if (guest) {
+		rest = memchr(buf, '{', (size_t)n);
+		if (!rest++ || fprintf(f, "{\"guest\":%zu,", guest) < 0)
+			return -EIO;
+	}
+	n -= rest - buf;
+	return fwrite(rest, 1, (size_t)n, f) == (size_t)n && fputc('\n', f) != EOF ? 0 : -EIO;
 }
 
-static int put_body(FILE *f, const struct record *r, const struct axis *axis, const int *fds,
-		    uint64_t *nr_lines)
+/* The next line of one guest, from what it said or from what the host saw of it. */
+struct source {
+	struct axis axis;
+	const struct guest_part *part;
+	int fds[NR_PORTS];
+	size_t ref, sample;	/* next of each */
+	bool is_sample;
+	int64_t t_ns;		/* of the next line */
+};
+
+/* False when there is none. */
+static bool source__next(struct source *s)
 {
-	const struct guest *g = r->guest;
-	size_t i = 0, s = 0;
+	const struct guest *g = s->part->guest;
+	int64_t t = 0;
+
+	/* A sample before the guest's clock began has no place. */
+	while (s->sample < s->part->nr_samples &&
+	       (!axis__time(&s->axis, &s->part->samples[s->sample], &t) || t < 0))
+		s->sample++;
+	s->is_sample = s->sample < s->part->nr_samples &&
+		       (s->ref == g->nr_refs || t < (int64_t)g->refs[s->ref].t_ns);
+	if (!s->is_sample && s->ref == g->nr_refs)
+		return false;
+	s->t_ns = s->is_sample ? t : (int64_t)g->refs[s->ref].t_ns;
+	return true;
+}
+
+static int put_body(FILE *f, struct source *sources, size_t nr, uint64_t *nr_lines)
+{
+	struct source *next;
 	int err = 0;
+	size_t i;
 
-	*nr_lines = 0;
-	while (!err && (i < g->nr_refs || s < r->nr_samples)) {
-		int64_t t = 0;
-
-		/* A sample before the guest's clock began has no place. */
-		while (s < r->nr_samples && (!axis__time(axis, &r->samples[s], &t) || t < 0))
-			s++;
-		if (s < r->nr_samples && (i == g->nr_refs || t < (int64_t)g->refs[i].t_ns))
-			err = put_sample(f, &r->samples[s++], t);
-		else if (i < g->nr_refs)
-			err = put_line(f, &g->refs[i++], fds);
-		else
+	for (*nr_lines = 0; !err; ++*nr_lines) {
+		for (next = NULL, i = 0; i < nr; i++)
+			if (source__next(&sources[i]) && (!next || sources[i].t_ns < next->t_ns))
+				next = &sources[i];
+		if (!next)
 			break;
-		++*nr_lines;
+		i = (size_t)(next - sources);
+		if (next->is_sample)
+			err = put_sample(f, &next->part->samples[next->sample++], next->t_ns, i);
+		else
+			err = put_line(f, &next->part->guest->refs[next->ref++], next->fds, i);
 	}
 	return err;
 }
 
+static json_t *end_of_guest(const struct guest_part *p)
+{
+	const struct guest *g = p->guest;
+
+	return json_pack("{s:o, s:o, s:{s:I, s:I, s:I}}",
+			 "device", p->nr_samples ? device__json(&p->samples[p->nr_samples - 1].device)
+						 : json_null(),
+			 "ledger", ledger__json(&p->ledger),
+			 "loss", "seen", (json_int_t)g->loss_seen,
+			 "recorded", (json_int_t)g->loss_recorded,
+			 "dropped", (json_int_t)g->loss_dropped);
+}
+
 static int put_end(FILE *f, const struct record *r, uint64_t nr_lines)
 {
-	const struct guest *g = r->guest;
 	bool done = r->failure == FAIL_NONE;
+	json_t *guests = json_array(), *artefacts = NULL;
+	uint64_t nr_bad = 0;
+	size_t i;
+	int err;
 
-	return put_json(f, json_pack("{s:s, s:s, s:o, s:o, s:f, s:I, s:I, s:o, s:o, s:{s:I, s:I, s:I}}",
+	for (i = 0; i < r->nr_guests; i++) {
+		json_array_append_new(guests, end_of_guest(&r->guests[i]));
+		nr_bad += r->guests[i].guest->nr_bad;
+	}
+	err = artefacts__list(r->dir, &artefacts);
+	if (err) {
+		json_decref(guests);
+		return err;
+	}
+	return put_json(f, json_pack("{s:s, s:s, s:o, s:o, s:f, s:I, s:I, s:o, s:o}",
 				     "type", "end",
 				     "status", done ? "done" : "failed",
 				     "failure", done ? json_null()
@@ -123,19 +198,13 @@ static int put_end(FILE *f, const struct record *r, uint64_t nr_lines)
 				     "failure_detail", done ? json_null() : json_string(r->detail),
 				     "wall_s", (double)r->wall_ns / 1e9,
 				     "nr_lines", (json_int_t)nr_lines,
-				     "nr_bad_lines", (json_int_t)g->nr_bad,
-				     "device", r->nr_samples
-					? device__json(&r->samples[r->nr_samples - 1].device)
-					: json_null(),
-				     "ledger", ledger__json(&r->ledger),
-				     "loss", "seen", (json_int_t)g->loss_seen,
-				     "recorded", (json_int_t)g->loss_recorded,
-				     "dropped", (json_int_t)g->loss_dropped));
+				     "nr_bad_lines", (json_int_t)nr_bad,
+				     "guests", guests,
+				     "artefacts", artefacts));
 }
 
-static int write_to(struct record *r, const char *path, const int *fds)
+static int write_to(const struct record *r, const char *path, struct source *sources)
 {
-	struct axis axis = { !strcmp(r->cell->clock, "virtual"), r->guest };
 	uint64_t nr_lines;
 	FILE *f;
 	int err;
@@ -143,9 +212,8 @@ static int write_to(struct record *r, const char *path, const int *fds)
 	f = fopen(path, "we");
 	if (!f)
 		return -errno;
-	guest__sort(r->guest);
 	errno = 0;
-	err = put_run(f, r, &axis) ?: put_body(f, r, &axis, fds, &nr_lines) ?:
+	err = put_run(f, r) ?: put_body(f, sources, r->nr_guests, &nr_lines) ?:
 	      put_end(f, r, nr_lines);
 	if (!err && (fflush(f) || fsync(fileno(f))))
 		err = -errno;
@@ -157,34 +225,58 @@ static int write_to(struct record *r, const char *path, const int *fds)
 	return err;
 }
 
-int record__write(struct record *r)
+int record__guest_dir(char *path, size_t size, const char *dir, size_t guest)
+{
+	return guest ? str__fmt(path, size, "%s/guest-%zu", dir, guest) :
+		       str__fmt(path, size, "%s", dir);
+}
+
+static int open_source(struct source *s, const struct record *r, size_t guest)
 {
 	static const char *const streams[NR_PORTS] = { "work.stream", "trace.stream" };
+	char dir[PATH_MAX], path[PATH_MAX];
+	int i, err;
+
+	*s = (struct source) { .axis = axis_of(r, guest), .part = &r->guests[guest],
+			       .fds = { -1, -1 } };
+	guest__sort(s->part->guest);
+	err = record__guest_dir(dir, sizeof(dir), r->dir, guest);
+	for (i = 0; !err && i < NR_PORTS; i++) {
+		err = str__fmt(path, sizeof(path), "%s/%s", dir, streams[i]);
+		if (err)
+			break;
+		s->fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+		if (s->fds[i] < 0)
+			err = -errno;
+	}
+	return err;
+}
+
+int record__write(struct record *r)
+{
+	struct source sources[RECORD_MAX_GUESTS];
 	char path[PATH_MAX], tmp[PATH_MAX];
-	int fds[NR_PORTS] = { -1, -1 };
+	size_t nr_open = 0;
 	int i, err;
 
 	err = str__fmt(path, sizeof(path), "%s/record.jsonl", r->dir) ?:
 	      str__fmt(tmp, sizeof(tmp), "%s/record.jsonl.tmp", r->dir);
-	for (i = 0; !err && i < NR_PORTS; i++) {
-		char stream[PATH_MAX];
-
-		err = str__fmt(stream, sizeof(stream), "%s/%s", r->dir, streams[i]);
-		if (err)
-			break;
-		fds[i] = open(stream, O_RDONLY | O_CLOEXEC);
-		if (fds[i] < 0)
-			err = -errno;
+	if (err)
+		return err;
+	while (!err && nr_open < r->nr_guests) {
+		err = open_source(&sources[nr_open], r, nr_open);
+		nr_open++;
 	}
 	if (!err)
-		err = write_to(r, tmp, fds);
+		err = write_to(r, tmp, sources);
 	if (!err && rename(tmp, path))
 		err = -errno;
 	if (err)
 		unlink(tmp);
-	for (i = 0; i < NR_PORTS; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	while (nr_open--)
+		for (i = 0; i < NR_PORTS; i++)
+			if (sources[nr_open].fds[i] >= 0)
+				close(sources[nr_open].fds[i]);
 	return err;
 }
 

@@ -31,18 +31,30 @@ const char *failure__name(enum failure f);
 
 #define FAILURE_DETAIL_MAX	640	/* a sentence, with a workload's last words */
 
+/* One guest of a cell, and what the host saw of it. */
+struct guest_part {
+	struct guest *guest;		/* finished; is sorted here */
+	const struct host_sample *samples;
+	size_t nr_samples;
+	struct ledger ledger;
+};
+
 struct record {
 	const struct cell *cell;
 	const char *dir;
 	json_t *host;			/* facts; owned by the caller */
-	struct guest *guest;		/* finished; is sorted here */
-	const struct host_sample *samples;
-	size_t nr_samples;
+	struct guest_part guests[RECORD_MAX_GUESTS];
+	size_t nr_guests;
 	enum failure failure;
 	const char *detail;		/* "" when there is none */
 	uint64_t wall_ns;
-	struct ledger ledger;
 };
+
+/*
+ * The folder, below that of the cell, in which the streams of a guest lie: the
+ * first has no folder of its own.
+ */
+int record__guest_dir(char *path, size_t size, const char *dir, size_t guest);
 
 /* Write dir/record.jsonl under a temporary name and rename it. */
 int record__write(struct record *r);

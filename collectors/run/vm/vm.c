@@ -357,16 +357,20 @@ static int finish(struct vm *vm, const char *root, const struct qemu_args *args)
 {
 	struct axis axis = { !strcmp(vm->cell->clock, "virtual"), &vm->guest };
 	struct record r = {
-		.cell = vm->cell, .dir = vm->dir, .guest = &vm->guest,
-		.samples = vm->sampler.samples, .nr_samples = vm->sampler.nr,
+		.cell = vm->cell, .dir = vm->dir, .nr_guests = 1,
+		.guests[0] = {
+			.guest = &vm->guest, .samples = vm->sampler.samples,
+			.nr_samples = vm->sampler.nr,
+		},
 	};
+	struct ledger *ledger = &r.guests[0].ledger;
 	char *quoted = qemu__quoted(args);
 	int err;
 
-	ledger__check(&r.ledger, vm->cell, &vm->guest, &axis, vm->sampler.samples,
+	ledger__check(ledger, vm->cell, &vm->guest, &axis, vm->sampler.samples,
 		      vm->sampler.nr);
-	if (r.ledger.verdict == LEDGER_BAD)
-		fail(vm, FAIL_LEDGER, "%s", r.ledger.detail);
+	if (ledger->verdict == LEDGER_BAD)
+		fail(vm, FAIL_LEDGER, "%s", ledger->detail);
 	r.failure = vm->failure;
 	r.detail = vm->detail;
 	r.wall_ns = time__now_ns() - vm->start_ns;

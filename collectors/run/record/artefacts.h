@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Files that guests hand out (a profile, a capture, a dump) lie in artefacts/
+ * of the cell, those of guest i > 0 in artefacts/guest-i/. A guest has a say
+ * in name and content, so both are bounded.
+ */
+#ifndef RUN_RECORD_ARTEFACTS_H
+#define RUN_RECORD_ARTEFACTS_H
+
+#include <jansson.h>
+
+/*
+ * A new list of {name, bytes, sha256} ordered by name, empty when there are
+ * none. What may not be listed (no plain file, an odd name, too large, too
+ * many) is said and left out.
+ */
+int artefacts__list(const char *dir, json_t **list);
+
+#endif
