@@ -176,7 +176,7 @@ def sleeper(m: Machine) -> None:
     m.sync(1 * SEC)
     m.hello()
     for t in range(2, 4000):
-        m.line("trace", {"type": "sample", "t_ns": t * SEC, "src": "guest"})
+        m.line("trace", guest_sample(t * SEC))
     m.serve(600)
 
 
