@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #define _GNU_SOURCE /* program_invocation_short_name */
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #define DAY_NS		(86400 * NSEC_PER_SEC)
 #define SIZE_MAX_BYTES	(1ULL << 46)
+#define NR_OPTS_MAX	48
 
 void opts__fail(const char *fmt, ...)
 {
@@ -80,4 +82,79 @@ bool opts__choose(const char *name, const char *value, const char *yes,
 	if (strcmp(value, yes) && strcmp(value, no))
 		opts__fail("--%s=%s: must be %s or %s", name, value, yes, no);
 	return !strcmp(value, yes);
+}
+
+static void set(const struct opt *o, const char *value)
+{
+	switch (o->kind) {
+	case OPT_U64:
+		*(uint64_t *)o->to = opts__u64(o->name, value, o->min, o->max);
+		break;
+	case OPT_U32:
+		*(uint32_t *)o->to = (uint32_t)opts__u64(o->name, value, o->min, o->max);
+		break;
+	case OPT_FD:
+		*(int *)o->to = (int)opts__u64(o->name, value, 1, 1023);
+		break;
+	case OPT_DOUBLE:
+		*(double *)o->to = opts__double(o->name, value, o->dmin, o->dmax);
+		break;
+	case OPT_SIZE:
+		*(uint64_t *)o->to = opts__size(o->name, value);
+		break;
+	case OPT_TIME:
+		*(uint64_t *)o->to = opts__time(o->name, value);
+		break;
+	case OPT_STRING:
+		if (!*value || strlen(value) > o->max)
+			opts__fail("--%s=%s: must be 1 to %llu bytes", o->name, value,
+				   (unsigned long long)o->max);
+		*(const char **)o->to = value;
+		break;
+	case OPT_SET:
+	case OPT_CLEAR:
+		*(bool *)o->to = o->kind == OPT_SET;
+		break;
+	case OPT_CALL:
+		o->call(o->name, value, o->to);
+		break;
+	case OPT_END:
+		break;
+	}
+}
+
+int opts__table(int argc, char **argv, const char *usage, const struct opt *table,
+		bool stop_at_first)
+{
+	struct option longopts[NR_OPTS_MAX + 2] = { 0 };
+	int c, i, n = 0;
+
+	for (; table[n].kind != OPT_END; n++) {
+		if (n == NR_OPTS_MAX)
+			abort();
+		longopts[n].name = table[n].name;
+		longopts[n].has_arg = table[n].kind == OPT_SET || table[n].kind == OPT_CLEAR ?
+				      no_argument : required_argument;
+		longopts[n].val = 1;
+	}
+	longopts[n] = (struct option){ "help", no_argument, NULL, 'h' };
+	while ((c = getopt_long(argc, argv, stop_at_first ? "+" : "", longopts, &i)) != -1) {
+		if (c == 'h') {
+			fputs(usage, stdout);
+			exit(EXIT_DONE);
+		}
+		if (c != 1)	/* getopt said what is wrong */
+			exit(EXIT_USAGE);
+		set(&table[i], optarg);
+	}
+	return optind;
+}
+
+void opts__table_only(int argc, char **argv, const char *usage,
+		      const struct opt *table)
+{
+	int first = opts__table(argc, argv, usage, table, false);
+
+	if (first < argc)
+		opts__fail("unexpected argument '%s'", argv[first]);
 }

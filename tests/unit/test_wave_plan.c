@@ -12,8 +12,8 @@ int main(void)
 	struct wave_opts o = {
 		.seed = 9, .low_bytes = 10 * MIB,
 		.high_min_bytes = 50 * MIB, .high_max_bytes = 60 * MIB + 1,
-		.hold_min_ns = 300 * MS, .hold_max_ns = 700 * MS,
-		.rest_min_ns = 1500 * MS, .rest_max_ns = 2400 * MS,
+		.hold.min_ns = 300 * MS, .hold.max_ns = 700 * MS,
+		.rest.min_ns = 1500 * MS, .rest.max_ns = 2400 * MS,
 	};
 	unsigned int i, bad = 0, differ = 0, moved = 0;
 	struct wave_round a, b;
@@ -29,11 +29,11 @@ int main(void)
 		bad += a.index != i || a.high_bytes % WAVE_PAGE_BYTES ||
 		       a.high_bytes < o.high_min_bytes ||
 		       a.high_bytes > o.high_max_bytes ||
-		       a.end_ns - a.start_ns < o.hold_min_ns ||
-		       a.end_ns - a.start_ns > o.hold_max_ns;
+		       a.end_ns - a.start_ns < o.hold.min_ns ||
+		       a.end_ns - a.start_ns > o.hold.max_ns;
 		if (i)
-			bad += a.start_ns - end < o.rest_min_ns ||
-			       a.start_ns - end > o.rest_max_ns;
+			bad += a.start_ns - end < o.rest.min_ns ||
+			       a.start_ns - end > o.rest.max_ns;
 		else
 			bad += a.start_ns != 0;
 		end = a.end_ns;
@@ -55,7 +55,7 @@ int main(void)
 	o.seed++;
 	wave_plan__init(&q, &o);
 	wave_plan__next(&q, &b);
-	wave_plan__init(&p, &(struct wave_opts){ .seed = 1, .hold_max_ns = UINT64_MAX / 4 });
+	wave_plan__init(&p, &(struct wave_opts){ .seed = 1, .hold.max_ns = UINT64_MAX / 4 });
 	wave_plan__next(&p, &a);
 	is_u64(a.high_bytes, 0, "sizes of zero");
 	ok(a.end_ns <= UINT64_MAX / 4, "wide bounds");

@@ -7,7 +7,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -53,44 +52,23 @@ struct options {
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
-	static const struct option longopts[] = {
-		{ "name", required_argument, NULL, 'n' },
-		{ "restart", required_argument, NULL, 'r' },
-		{ "out-fd", required_argument, NULL, 'o' },
-		{ "unprotected", no_argument, NULL, 'u' },
-		{ "help", no_argument, NULL, 'h' },
+	const struct opt table[] = {
+		OPT(STRING, "name", &o->name, .max = NAME_MAX_LEN),
+		OPT(TIME, "restart", &o->restart_ns),
+		OPT(FD, "out-fd", &o->out_fd),
+		OPT(CLEAR, "unprotected", &o->protect),
 		{ 0 },
 	};
-	int c;
+	int first;
 
 	*o = (struct options){
 		.restart_ns = 200 * NSEC_PER_MSEC, .out_fd = -1, .protect = true,
 	};
-	/* "+": the program's own options are not for us. */
-	while ((c = getopt_long(argc, argv, "+", longopts, NULL)) != -1) {
-		switch (c) {
-		case 'n':
-			o->name = optarg;
-			break;
-		case 'r':
-			o->restart_ns = opts__time("restart", optarg);
-			break;
-		case 'o':
-			o->out_fd = (int)opts__u64("out-fd", optarg, 1, 1023);
-			break;
-		case 'u':
-			o->protect = false;
-			break;
-		case 'h':
-			fputs(usage_text, stdout);
-			exit(EXIT_DONE);
-		default:	/* getopt said what is wrong */
-			exit(EXIT_USAGE);
-		}
-	}
-	if (optind == argc)
+	/* The program's own options are not for us. */
+	first = opts__table(argc, argv, usage_text, table, true);
+	if (first == argc)
 		opts__fail("PROGRAM is needed");
-	o->argv = argv + optind;
+	o->argv = argv + first;
 	if (!o->name)
 		o->name = o->argv[0];
 	opts__check(strlen(o->name) > NAME_MAX_LEN, "name", o->name,

@@ -8,7 +8,6 @@
  * that happened to be on its way.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,97 +71,60 @@ static const char usage_text[] =
 "Exit status: 0 done, 1 failed or the run is not valid, 2 wrong usage,\n"
 "69 the server never answered or the process could not be protected.\n";
 
-static uint32_t get_value_size(const char *value)
+static void set_server(const char *name, const char *value, void *to)
+{
+	opts__check(net__parse(value, to), name, value,
+		    "must be a numeric HOST:PORT or unix:PATH");
+}
+
+static void set_protocol(const char *name, const char *value, void *to)
+{
+	const struct proto **proto = to;
+
+	*proto = proto__find(value);
+	opts__check(!*proto, name, value, "must be text or meta");
+}
+
+static void set_schedule(const char *name, const char *value, void *to)
+{
+	*(bool *)to = opts__choose(name, value, "poisson", "fixed");
+}
+
+static void set_value_size(const char *name, const char *value, void *to)
 {
 	uint64_t v = 0;
 
-	if (!strcmp(value, "etc"))
-		return 0;
-	opts__check(num__u64(value, 1, KEYS_VALUE_MAX, &v), "value-size", value,
-		    "must be etc or 1 to 16384 bytes");
-	return (uint32_t)v;
-}
-
-static void set_option(struct options *o, const char *name, const char *value)
-{
-	struct load_opts *l = &o->load;
-
-	if (!strcmp(name, "server")) {
-		opts__check(net__parse(value, &l->addr), name, value,
-			    "must be a numeric HOST:PORT or unix:PATH");
-	} else if (!strcmp(name, "protocol")) {
-		l->proto = proto__find(value);
-		opts__check(!l->proto, name, value, "must be text or meta");
-	} else if (!strcmp(name, "rate")) {
-		l->plan.rate = opts__double(name, value, 0.001, 1e6);
-	} else if (!strcmp(name, "schedule")) {
-		l->plan.poisson = opts__choose(name, value, "poisson", "fixed");
-	} else if (!strcmp(name, "warmup")) {
-		l->warmup_ns = opts__time(name, value);
-	} else if (!strcmp(name, "duration")) {
-		l->duration_ns = opts__time(name, value);
-	} else if (!strcmp(name, "drain")) {
-		l->drain_ns = opts__time(name, value);
-	} else if (!strcmp(name, "conns")) {
-		l->nr_conns = (uint32_t)opts__u64(name, value, 1, LOAD_NR_CONNS_MAX);
-	} else if (!strcmp(name, "seed")) {
-		l->plan.seed = opts__u64(name, value, 0, UINT64_MAX);
-	} else if (!strcmp(name, "keys")) {
-		l->keys.nr = (uint32_t)opts__u64(name, value, 1, UINT32_MAX);
-	} else if (!strcmp(name, "zipf")) {
-		l->plan.zipf_theta = opts__double(name, value, 0, 5);
-	} else if (!strcmp(name, "value-size")) {
-		l->keys.value_len = get_value_size(value);
-	} else if (!strcmp(name, "value-max")) {
-		l->keys.value_max = (uint32_t)opts__u64(name, value, 1, KEYS_VALUE_MAX);
-	} else if (!strcmp(name, "get-ratio")) {
-		l->plan.get_ratio = opts__double(name, value, 0, 1);
-	} else if (!strcmp(name, "prefill")) {
-		opts__check(num__size(value, 0, 1ULL << 40, &o->prefill_bytes), name,
-			    value, "must be a size such as 150M");
-	} else if (!strcmp(name, "max-lag")) {
-		l->lag_limit_ns = opts__time(name, value);
-	} else if (!strcmp(name, "wait")) {
-		o->wait_ns = opts__time(name, value);
-	} else if (!strcmp(name, "out-fd")) {
-		o->out_fd = (int)opts__u64(name, value, 1, 1023);
-	} else if (!strcmp(name, "phase")) {
-		opts__check(!*value || strlen(value) > 64, name, value,
-			    "must be a name of at most 64 bytes");
-		l->phase = value;
-	} else if (!strcmp(name, "unprotected")) {
-		o->protect = false;
-	}
+	opts__check(strcmp(value, "etc") && num__u64(value, 1, KEYS_VALUE_MAX, &v),
+		    name, value, "must be etc or 1 to 16384 bytes");
+	*(uint32_t *)to = (uint32_t)v;
 }
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
-	static const struct option longopts[] = {
-		{ "server", required_argument, NULL, 1 },
-		{ "protocol", required_argument, NULL, 1 },
-		{ "rate", required_argument, NULL, 1 },
-		{ "schedule", required_argument, NULL, 1 },
-		{ "warmup", required_argument, NULL, 1 },
-		{ "duration", required_argument, NULL, 1 },
-		{ "drain", required_argument, NULL, 1 },
-		{ "conns", required_argument, NULL, 1 },
-		{ "seed", required_argument, NULL, 1 },
-		{ "keys", required_argument, NULL, 1 },
-		{ "zipf", required_argument, NULL, 1 },
-		{ "value-size", required_argument, NULL, 1 },
-		{ "value-max", required_argument, NULL, 1 },
-		{ "get-ratio", required_argument, NULL, 1 },
-		{ "prefill", required_argument, NULL, 1 },
-		{ "max-lag", required_argument, NULL, 1 },
-		{ "wait", required_argument, NULL, 1 },
-		{ "out-fd", required_argument, NULL, 1 },
-		{ "phase", required_argument, NULL, 1 },
-		{ "unprotected", no_argument, NULL, 1 },
-		{ "help", no_argument, NULL, 'h' },
+	struct load_opts *l = &o->load;
+	const struct opt table[] = {
+		OPT(CALL, "server", &l->addr, .call = set_server),
+		OPT(CALL, "protocol", &l->proto, .call = set_protocol),
+		OPT(DOUBLE, "rate", &l->plan.rate, .dmin = 0.001, .dmax = 1e6),
+		OPT(CALL, "schedule", &l->plan.poisson, .call = set_schedule),
+		OPT(TIME, "warmup", &l->warmup_ns),
+		OPT(TIME, "duration", &l->duration_ns),
+		OPT(TIME, "drain", &l->drain_ns),
+		OPT(U32, "conns", &l->nr_conns, .min = 1, .max = LOAD_NR_CONNS_MAX),
+		OPT(U64, "seed", &l->plan.seed, .min = 0, .max = UINT64_MAX),
+		OPT(U32, "keys", &l->keys.nr, .min = 1, .max = UINT32_MAX),
+		OPT(DOUBLE, "zipf", &l->plan.zipf_theta, .dmin = 0, .dmax = 5),
+		OPT(CALL, "value-size", &l->keys.value_len, .call = set_value_size),
+		OPT(U32, "value-max", &l->keys.value_max, .min = 1, .max = KEYS_VALUE_MAX),
+		OPT(DOUBLE, "get-ratio", &l->plan.get_ratio, .dmin = 0, .dmax = 1),
+		OPT(SIZE, "prefill", &o->prefill_bytes),
+		OPT(TIME, "max-lag", &l->lag_limit_ns),
+		OPT(TIME, "wait", &o->wait_ns),
+		OPT(FD, "out-fd", &o->out_fd),
+		OPT(STRING, "phase", &l->phase, .max = 64),
+		OPT(CLEAR, "unprotected", &o->protect),
 		{ 0 },
 	};
-	struct load_opts *l = &o->load;
-	int c, i;
 
 	net__parse("127.0.0.1:11211", &l->addr);
 	l->proto = proto__find("text");
@@ -180,17 +142,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	o->out_fd = -1;
 	o->protect = true;
 
-	while ((c = getopt_long(argc, argv, "", longopts, &i)) != -1) {
-		if (c == 'h') {
-			fputs(usage_text, stdout);
-			exit(EXIT_DONE);
-		}
-		if (c != 1)	/* getopt said what is wrong */
-			exit(EXIT_USAGE);
-		set_option(o, longopts[i].name, optarg);
-	}
-	if (optind < argc)
-		opts__fail("unexpected argument '%s'", argv[optind]);
+	opts__table_only(argc, argv, usage_text, table);
 	l->keys.seed = l->plan.seed;
 	l->plan.nr_keys = l->keys.nr;
 }

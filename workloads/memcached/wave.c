@@ -8,7 +8,6 @@
  * killed.  The rounds are at fixed times, whatever happens to the child.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,17 +49,17 @@ static const char usage_text[] =
 "data, 2 wrong usage, 69 the process could not be protected.\n";
 
 /* In whole pages. */
-static uint64_t get_size(const char *name, const char *value)
+static void set_size(const char *name, const char *value, void *to)
 {
 	uint64_t bytes = opts__size(name, value);
 
-	return bytes - bytes % WAVE_PAGE_BYTES;
+	*(uint64_t *)to = bytes - bytes % WAVE_PAGE_BYTES;
 }
 
 /* "MIN-MAX", or one time for both. */
-static void get_range(const char *name, const char *value, uint64_t *min,
-		      uint64_t *max)
+static void set_span(const char *name, const char *value, void *to)
 {
+	struct wave_span *span = to;
 	char first[32];
 	size_t len = strcspn(value, "-");
 
@@ -68,74 +67,38 @@ static void get_range(const char *name, const char *value, uint64_t *min,
 		opts__fail("--%s=%s: must be MIN-MAX, such as 1.5s-2.4s", name, value);
 	memcpy(first, value, len);
 	first[len] = '\0';
-	*min = opts__time(name, first);
-	*max = value[len] ? opts__time(name, value + len + 1) : *min;
-	if (*min > *max)
+	span->min_ns = opts__time(name, first);
+	span->max_ns = value[len] ? opts__time(name, value + len + 1) : span->min_ns;
+	if (span->min_ns > span->max_ns)
 		opts__fail("--%s=%s: the first time is longer than the second",
-			    name, value);
-}
-
-static void set_option(struct wave_run *o, const char *name, const char *value)
-{
-	struct wave_opts *w = &o->wave;
-
-	if (!strcmp(name, "low"))
-		w->low_bytes = get_size(name, value);
-	else if (!strcmp(name, "high"))
-		w->high_max_bytes = get_size(name, value);
-	else if (!strcmp(name, "high-min"))
-		w->high_min_bytes = get_size(name, value);
-	else if (!strcmp(name, "hold"))
-		get_range(name, value, &w->hold_min_ns, &w->hold_max_ns);
-	else if (!strcmp(name, "rest"))
-		get_range(name, value, &w->rest_min_ns, &w->rest_max_ns);
-	else if (!strcmp(name, "rounds"))
-		o->nr_rounds = opts__u64(name, value, 1, UINT64_MAX);
-	else if (!strcmp(name, "duration"))
-		o->duration_ns = opts__time(name, value);
-	else if (!strcmp(name, "settle"))
-		o->settle_ns = opts__time(name, value);
-	else if (!strcmp(name, "restart"))
-		o->restart_ns = opts__time(name, value);
-	else if (!strcmp(name, "seed"))
-		w->seed = opts__u64(name, value, 0, UINT64_MAX);
-	else if (!strcmp(name, "out-fd"))
-		o->out_fd = (int)opts__u64(name, value, 1, 1023);
-	else if (!strcmp(name, "small-pages"))
-		o->small_pages = true;
-	else if (!strcmp(name, "unprotected"))
-		o->protect = false;
+			   name, value);
 }
 
 static void parse_options(struct wave_run *o, int argc, char **argv)
 {
-	static const struct option longopts[] = {
-		{ "low", required_argument, NULL, 1 },
-		{ "high", required_argument, NULL, 1 },
-		{ "high-min", required_argument, NULL, 1 },
-		{ "hold", required_argument, NULL, 1 },
-		{ "rest", required_argument, NULL, 1 },
-		{ "rounds", required_argument, NULL, 1 },
-		{ "duration", required_argument, NULL, 1 },
-		{ "settle", required_argument, NULL, 1 },
-		{ "restart", required_argument, NULL, 1 },
-		{ "seed", required_argument, NULL, 1 },
-		{ "small-pages", no_argument, NULL, 1 },
-		{ "out-fd", required_argument, NULL, 1 },
-		{ "unprotected", no_argument, NULL, 1 },
-		{ "help", no_argument, NULL, 'h' },
+	struct wave_opts *w = &o->wave;
+	const struct opt table[] = {
+		OPT(CALL, "low", &w->low_bytes, .call = set_size),
+		OPT(CALL, "high", &w->high_max_bytes, .call = set_size),
+		OPT(CALL, "high-min", &w->high_min_bytes, .call = set_size),
+		OPT(CALL, "hold", &w->hold, .call = set_span),
+		OPT(CALL, "rest", &w->rest, .call = set_span),
+		OPT(U64, "rounds", &o->nr_rounds, .min = 1, .max = UINT64_MAX),
+		OPT(TIME, "duration", &o->duration_ns),
+		OPT(TIME, "settle", &o->settle_ns),
+		OPT(TIME, "restart", &o->restart_ns),
+		OPT(U64, "seed", &w->seed, .min = 0, .max = UINT64_MAX),
+		OPT(SET, "small-pages", &o->small_pages),
+		OPT(FD, "out-fd", &o->out_fd),
+		OPT(CLEAR, "unprotected", &o->protect),
 		{ 0 },
 	};
-	struct wave_opts *w = &o->wave;
-	int c, i;
 
 	*o = (struct wave_run){
 		.wave = {
 			.seed = 1,
-			.hold_min_ns = 300 * NSEC_PER_MSEC,
-			.hold_max_ns = 700 * NSEC_PER_MSEC,
-			.rest_min_ns = 1500 * NSEC_PER_MSEC,
-			.rest_max_ns = 2400 * NSEC_PER_MSEC,
+			.hold = { 300 * NSEC_PER_MSEC, 700 * NSEC_PER_MSEC },
+			.rest = { 1500 * NSEC_PER_MSEC, 2400 * NSEC_PER_MSEC },
 		},
 		.nr_rounds = UINT64_MAX,
 		.duration_ns = UINT64_MAX,
@@ -144,17 +107,7 @@ static void parse_options(struct wave_run *o, int argc, char **argv)
 		.out_fd = -1,
 		.protect = true,
 	};
-	while ((c = getopt_long(argc, argv, "", longopts, &i)) != -1) {
-		if (c == 'h') {
-			fputs(usage_text, stdout);
-			exit(EXIT_DONE);
-		}
-		if (c != 1)	/* getopt said what is wrong */
-			exit(EXIT_USAGE);
-		set_option(o, longopts[i].name, optarg);
-	}
-	if (optind < argc)
-		opts__fail("unexpected argument '%s'", argv[optind]);
+	opts__table_only(argc, argv, usage_text, table);
 	if (!w->high_max_bytes)
 		opts__fail("--low and --high are needed");
 	if (!w->high_min_bytes)
@@ -164,7 +117,7 @@ static void parse_options(struct wave_run *o, int argc, char **argv)
 		opts__fail("sizes must be low <= high-min <= high");
 	if (o->nr_rounds == UINT64_MAX && o->duration_ns == UINT64_MAX)
 		opts__fail("--rounds or --duration is needed");
-	if (w->hold_max_ns + w->rest_max_ns == 0)
+	if (w->hold.max_ns + w->rest.max_ns == 0)
 		opts__fail("--hold and --rest are both 0");
 }
 

@@ -28,7 +28,7 @@ void wave_plan__next(struct wave_plan *p, struct wave_round *round)
 	round->high_bytes = high - high % WAVE_PAGE_BYTES;
 	round->start_ns = p->next_start_ns;
 	round->end_ns = round->start_ns +
-			draw(&p->rng, o->hold_min_ns, o->hold_max_ns);
+			draw(&p->rng, o->hold.min_ns, o->hold.max_ns);
 	p->next_start_ns = round->end_ns +
-			   draw(&p->rng, o->rest_min_ns, o->rest_max_ns);
+			   draw(&p->rng, o->rest.min_ns, o->rest.max_ns);
 }

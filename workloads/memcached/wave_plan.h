@@ -6,6 +6,11 @@
 
 #include "common/rng.h"
 
+/* A time is drawn from here. */
+struct wave_span {
+	uint64_t min_ns, max_ns;
+};
+
 /*
  * The waves: a pure function of the options, so that round i is the same in
  * every arm and rounds can be compared in pairs.
@@ -18,8 +23,8 @@ struct wave_opts {
 	uint64_t low_bytes;		/* always held */
 	uint64_t high_min_bytes;	/* a peak is drawn from here */
 	uint64_t high_max_bytes;	/* to here */
-	uint64_t hold_min_ns, hold_max_ns;	/* from start to end */
-	uint64_t rest_min_ns, rest_max_ns;	/* from end to the next start */
+	struct wave_span hold;		/* from start to end */
+	struct wave_span rest;		/* from end to the next start */
 };
 
 struct wave_round {

@@ -18,7 +18,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -28,10 +27,12 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "common/num.h"
+#include "common/opts.h"
+#include "common/proc.h"
+#include "common/rng.h"
+#include "common/time.h"
 
 #define PAGE		4096UL
 #define HUGE_PAGE	(2UL << 20)
@@ -68,25 +69,7 @@ struct tally {
 	volatile uint64_t nr_mismatches;
 };
 
-static uint64_t rng_state;
-
-/* splitmix64, Steele et al. 2014 */
-static uint64_t rng__next(void)
-{
-	uint64_t z = (rng_state += 0x9e3779b97f4a7c15ULL);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
+static struct rng rng;
 
 static uint64_t pattern(uint64_t tag, size_t word)
 {
@@ -224,7 +207,7 @@ static int device__open(const char *path, unsigned int index, uint64_t share,
 /* Mostly a few MiB, at times a page, so that every order is in use. */
 static size_t random_bytes(size_t limit)
 {
-	uint64_t r = rng__next();
+	uint64_t r = rng__next(&rng);
 	size_t bytes;
 
 	switch (r & 3) {
@@ -250,22 +233,17 @@ static int soak__process(const struct opts *o, unsigned int index,
 {
 	enum kind kind = index % (o->device ? NR_KINDS : KIND_FILE);
 	uint64_t share = o->bytes / o->nr_procs, held = 0;
-	uint64_t end = now_ns() + o->duration_ns;
+	uint64_t end = time__now_ns() + o->duration_ns;
 	struct slot slots[NR_SLOTS] = { 0 };
 	size_t file_slot = share / NR_SLOTS / PAGE * PAGE;
 	int fd = -1, err = 0, i;
 	off_t base = 0;
-	FILE *f;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	rng_state = o->seed * 1000003 + index;
+	rng__seed(&rng, o->seed, index);
 
 	/* A checker that is killed has checked nothing. */
-	f = fopen("/proc/self/oom_score_adj", "w");
-	if (f) {
-		fputs("-500", f);
-		fclose(f);
-	}
+	proc__set_oom_score_adj(-500);
 	if (kind == KIND_FILE) {
 		fd = device__open(o->device, index, share / PAGE * PAGE, &base);
 		if (fd < 0)
@@ -274,9 +252,9 @@ static int soak__process(const struct opts *o, unsigned int index,
 			slots[i].offset = base + i * file_slot;
 	}
 
-	while (now_ns() < end && !tally->nr_mismatches) {
-		struct slot *s = &slots[rng__next() % NR_SLOTS];
-		bool all = rng__next() % 64 == 0;
+	while (time__now_ns() < end && !tally->nr_mismatches) {
+		struct slot *s = &slots[rng__next(&rng) % NR_SLOTS];
+		bool all = rng__next(&rng) % 64 == 0;
 		size_t bytes;
 
 		if (s->bytes || all) {
@@ -286,7 +264,7 @@ static int soak__process(const struct opts *o, unsigned int index,
 				if (!v->bytes)
 					continue;
 				if (kind == KIND_FILE) {
-					uint64_t how = rng__next() % 3;
+					uint64_t how = rng__next(&rng) % 3;
 
 					if (how > 0)
 						err = slot__reread(v, fd, how == 2);
@@ -315,8 +293,8 @@ static int soak__process(const struct opts *o, unsigned int index,
 			usleep(1000);
 			continue;
 		}
-		s->tag = rng__next();
-		if (kind == KIND_FILE && rng__next() & 1)
+		s->tag = rng__next(&rng);
+		if (kind == KIND_FILE && rng__next(&rng) & 1)
 			err = slot__write(s, fd);
 		else
 			slot__fill(s);
@@ -335,78 +313,45 @@ out:
 	return err || tally->nr_mismatches ? 1 : 0;
 }
 
-static void usage(FILE *to)
-{
-	fprintf(to,
-		"usage: soak [OPTION]...\n"
-		"Hold, verify, free and take memory of every kind until the time is over.\n"
-		"  --bytes SIZE       memory of all processes together (256M)\n"
-		"  --duration TIME    how long (60s)\n"
-		"  --procs N          processes, 1 to %d; their kinds go round:\n"
-		"                     thp, small, mlock, tmpfs and, with --device, file (8)\n"
-		"  --device PATH      block device whose contents may be destroyed, of a fifth of\n"
-		"                     --bytes and a process's share at least\n"
-		"  --seed N           of sizes, times and patterns (1)\n"
-		"  --help\n"
-		"Exit status: 0 all memory kept its content, 1 some did not or a process\n"
-		"died, 2 wrong usage.\n"
-		"example: soak --bytes 350M --procs 8 --duration 5m\n", MAX_PROCS);
-}
+static const char usage_text[] =
+"Usage: soak [OPTION]...\n"
+"Hold, verify, free and take memory of every kind until the time is over.\n"
+"\n"
+"  --bytes=SIZE       memory of all processes together    [256M]\n"
+"  --duration=TIME    how long                            [60s]\n"
+"  --procs=N          processes, 1 to 16; their kinds go round: thp, small,\n"
+"                     mlock, tmpfs and, with --device, file [8]\n"
+"  --device=PATH      block device whose contents may be destroyed, of a fifth of\n"
+"                     --bytes and a process's share at least\n"
+"  --seed=N           of sizes, times and patterns        [1]\n"
+"  --help\n"
+"\n"
+"Example: soak --bytes=350M --procs=8 --duration=300s\n"
+"\n"
+"Exit status: 0 all memory kept its content, 1 some did not or a process died,\n"
+"2 wrong usage.\n";
 
 int main(int argc, char **argv)
 {
-	static const struct option longopts[] = {
-		{ "bytes", required_argument, NULL, 'b' },
-		{ "duration", required_argument, NULL, 'd' },
-		{ "procs", required_argument, NULL, 'p' },
-		{ "device", required_argument, NULL, 'D' },
-		{ "seed", required_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
 	struct opts o = {
-		.bytes = 256UL << 20, .duration_ns = 60000000000ULL,
+		.bytes = 256UL << 20, .duration_ns = 60 * NSEC_PER_SEC,
 		.seed = 1, .nr_procs = 8,
+	};
+	const struct opt table[] = {
+		OPT(SIZE, "bytes", &o.bytes),
+		OPT(TIME, "duration", &o.duration_ns),
+		OPT(U64, "procs", &o.nr_procs, .min = 1, .max = MAX_PROCS),
+		OPT(STRING, "device", &o.device, .max = 4095),
+		OPT(U64, "seed", &o.seed, .min = 0, .max = UINT64_MAX),
+		{ 0 },
 	};
 	uint64_t verified = 0, reread = 0, refused = 0, mismatches = 0, i;
 	struct tally *tally;
-	int c, err = 0, status, failed = 0;
+	int status, failed = 0;
 
-	while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
-		switch (c) {
-		case 'b':
-			err = num__size(optarg, 16UL << 20, 1UL << 40, &o.bytes);
-			break;
-		case 'd':
-			err = num__duration_ns(optarg, 1000000, 86400000000000ULL,
-					       &o.duration_ns);
-			break;
-		case 'p':
-			err = num__u64(optarg, 1, MAX_PROCS, &o.nr_procs);
-			break;
-		case 's':
-			err = num__u64(optarg, 0, UINT64_MAX, &o.seed);
-			break;
-		case 'D':
-			o.device = optarg;
-			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		default:
-			usage(stderr);
-			return 2;
-		}
-		if (err) {
-			fprintf(stderr, "soak: bad value '%s': see --help\n", optarg);
-			return 2;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "soak: unexpected '%s': see --help\n", argv[optind]);
-		return 2;
-	}
-
+	opts__table_only(argc, argv, usage_text, table);
+	if (o.bytes < 16UL << 20)
+		opts__fail("--bytes: 16M is the least");
 	tally = mmap(NULL, MAX_PROCS * sizeof(*tally), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (tally == MAP_FAILED) {
