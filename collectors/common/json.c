@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -269,7 +270,7 @@ int jw__write_all(int fd, const char *buf, size_t len)
 	ssize_t n;
 
 	while (len) {
-		n = write(fd, buf, len);
+		n = write(fd, buf, len < JW_WRITE_MAX ? len : JW_WRITE_MAX);
 		if (n < 0) {
 			if (errno == EINTR)
 				continue;
@@ -281,11 +282,24 @@ int jw__write_all(int fd, const char *buf, size_t len)
 	return 0;
 }
 
+/* Not every file can be locked; then a line is only as whole as its write(2). */
+static void lock(int fd, short type)
+{
+	struct flock l = { .l_type = type, .l_whence = SEEK_SET };
+
+	while (fcntl(fd, F_SETLKW, &l) && errno == EINTR)
+		;
+}
+
 int jw__line(struct jw *w, int fd)
 {
 	long len = jw__finish(w);
+	int err;
 
 	if (len < 0)
 		return (int)len;
-	return jw__write_all(fd, w->buf, (size_t)len);
+	lock(fd, F_WRLCK);
+	err = jw__write_all(fd, w->buf, (size_t)len);
+	lock(fd, F_UNLCK);
+	return err;
 }

@@ -56,13 +56,20 @@ void jw__str(struct jw *w, const char *key, const char *s);
 long jw__finish(struct jw *w);
 
 /*
- * jw__finish() and write(2): one call when the file takes the line at once
- * (virtio-serial takes 32 KiB), more if it does not.  0 or -errno; nothing is
- * written when the line did not fit.
+ * jw__finish() and jw__write_all().  0 or -errno; nothing is written when the
+ * line did not fit.  Processes that write to one file by this function do not
+ * break each other's lines: the file is locked meanwhile, where it can be.
  */
 int jw__line(struct jw *w, int fd);
 
-/* All of buf, or -errno: repeats write(2) after EINTR and short writes. */
+/*
+ * All of buf, or -errno: repeats write(2) after EINTR and short writes.
+ *
+ * In pieces, because a virtio-serial port allocates a buffer as large as the
+ * write: 64 KiB would ask the kernel for a block of order 4, which fails first
+ * when memory is short, and makes an observer the cause of what it observes.
+ */
+#define JW_WRITE_MAX	2048
 int jw__write_all(int fd, const char *buf, size_t len);
 
 #endif

@@ -26,6 +26,21 @@ int proc__set_oom_score_adj(int adj)
 	return err;
 }
 
+/*
+ * A locked stack grows by a page when it is first used that deep, which asks
+ * for memory at a time when there may be none: use it now.
+ */
+#define STACK_BYTES	(256 * 1024)
+
+static void __attribute__((noinline)) fault_in_stack(void)
+{
+	volatile char room[STACK_BYTES];
+	size_t i;
+
+	for (i = 0; i < sizeof(room); i += 4096)
+		room[i] = 0;
+}
+
 int proc__protect(const char *who)
 {
 	int err;
@@ -44,6 +59,7 @@ int proc__protect(const char *who)
 			who, strerror(-err));
 		return err;
 	}
+	fault_in_stack();
 	return 0;
 }
 

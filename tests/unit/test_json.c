@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/json.h"
@@ -155,11 +157,87 @@ static void test_line(void)
 	close(fds[0]);
 }
 
+/* A port allocates a buffer as large as the write: none may be large. */
+static void test_pieces(void)
+{
+	static char text[JW_LINE_MAX - 3], big[JW_LINE_MAX];
+	size_t largest = 0, total = 0;
+	char got[8192];
+	struct jw w;
+	ssize_t n;
+	int fds[2];
+
+	/* Keeps the writes apart. */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds)) {
+		skip("no socket pair", "pieces");
+		return;
+	}
+	memset(text, 'x', sizeof(text) - 1);
+	if (fork() == 0) {
+		jw__init(&w, big, sizeof(big));
+		jw__str(&w, NULL, text);
+		_exit(jw__line(&w, fds[1]) ? 1 : 0);
+	}
+	close(fds[1]);
+	while ((n = read(fds[0], got, sizeof(got))) > 0) {
+		total += (size_t)n;
+		if ((size_t)n > largest)
+			largest = (size_t)n;
+	}
+	close(fds[0]);
+	is_u64(total, sizeof(text) + 2, "the longest line arrives whole");
+	is_u64(largest, JW_WRITE_MAX, "in writes well below a page");
+	wait(NULL);
+}
+
+/* One port has several writers, and a long line takes several writes. */
+static void test_writers(void)
+{
+	const char *names[] = { "aaaaaaaa", "b" };
+	unsigned int i, j, nr_lines = 0, nr_broken = 0;
+	static char line[JW_LINE_MAX], big[JW_LINE_MAX], text[30001];
+	struct jw w;
+	int fds[2];
+	FILE *f;
+
+	if (pipe(fds)) {
+		skip("no pipe", "writers");
+		return;
+	}
+	for (i = 0; i < 2; i++) {
+		if (fork())
+			continue;
+		memset(text, *names[i], i ? 1 : sizeof(text) - 1);
+		for (j = 0; j < 200; j++) {
+			jw__init(&w, big, sizeof(big));
+			jw__str(&w, NULL, text);
+			if (jw__line(&w, fds[1]))
+				_exit(1);
+		}
+		_exit(0);
+	}
+	close(fds[1]);
+	f = fdopen(fds[0], "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		nr_lines++;
+		nr_broken += strspn(line + 1, line[1] == 'a' ? "a" : "b") !=
+			     strlen(line) - 3;
+	}
+	if (f)
+		fclose(f);
+	while (wait(NULL) > 0)
+		;
+	is_u64(nr_lines, 400, "lines of two writers");
+	is_u64(nr_broken, 0, "none breaks another");
+}
+
 int main(void)
 {
 	test_values();
 	test_strings();
 	test_bounds();
 	test_line();
+	test_pieces();
+	test_writers();
 	return tap__done();
 }

@@ -6,6 +6,10 @@
  * from nothing else.  Latency counts from there, so a stalled server is
  * charged with every request that fell due meanwhile, not only with the one
  * that happened to be on its way.
+ *
+ * The generator must not be the one that runs out of memory: before the
+ * schedule starts everything is allocated, locked and faulted in, and from
+ * then on it asks the kernel for socket buffers only.
  */
 #include <errno.h>
 #include <sched.h>
@@ -13,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/num.h"
@@ -183,7 +188,16 @@ static void print_quantiles(const char *name, const struct tally_hist *h)
 	       (unsigned long long)h->hist.n);
 }
 
-static void print_summary(const struct load *l)
+/* Of this process so far.  Each may ask for memory. */
+static uint64_t page_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)(usage.ru_minflt + usage.ru_majflt);
+}
+
+static void print_summary(const struct load *l, uint64_t nr_faults)
 {
 	const struct tally *t = &l->tally;
 	uint64_t nr_connects = 0;
@@ -203,6 +217,7 @@ static void print_summary(const struct load *l)
 	print_quantiles("latency from intended start,", &t->latency);
 	print_quantiles("from the send,", &t->service);
 	print_quantiles("from the head of its connection,", &t->head);
+	printf("mcload: %llu page faults under load\n", (unsigned long long)nr_faults);
 	printf("mcload: largest lag %.1f us; %llu times above %.1f ms: %llu held up by the guest, %llu the generator's own\n",
 	       (double)l->lag.total_max_ns / 1e3,
 	       (unsigned long long)(l->lag.nr_guest + l->lag.nr_own),
@@ -271,6 +286,7 @@ static int run_load(const struct options *o)
 {
 	static struct load load;
 	static struct out out;
+	uint64_t nr_faults = 0;
 	int fd, err, write_err;
 
 	fd = net__connect_wait(&o->load.addr, o->wait_ns);
@@ -288,7 +304,9 @@ static int run_load(const struct options *o)
 			/* After the writer thread: it must not inherit this. */
 			if (o->protect)
 				load.opts.realtime = get_realtime();
+			nr_faults = page_faults();
 			err = load__run(&load);
+			nr_faults = page_faults() - nr_faults;
 		}
 		write_err = out__stop(&out);
 		if (!err && !write_err && o->out_fd >= 0)
@@ -303,15 +321,18 @@ static int run_load(const struct options *o)
 		fprintf(stderr, "mcload: cannot run the load: %s\n", strerror(-err));
 		return EXIT_FAILED;
 	}
-	print_summary(&load);
+	print_summary(&load, nr_faults);
 	return is_valid(&load, &out) ? EXIT_DONE : EXIT_FAILED;
 }
 
 int main(int argc, char **argv)
 {
+	static char stdout_buf[4096];
 	static struct options o;
 	int status = EXIT_DONE;
 
+	/* stdio would allocate its buffer at the first line, which is the last. */
+	setvbuf(stdout, stdout_buf, _IOFBF, sizeof(stdout_buf));
 	parse_options(&o, argc, argv);
 	/* Without real-time priority timers may be 50 us late to save power. */
 	prctl(PR_SET_TIMERSLACK, 1UL);
