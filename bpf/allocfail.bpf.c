@@ -44,6 +44,44 @@ static __always_inline bool rate__pass(__u64 now)
 }
 
 /*
+ * Threads whose page was found and then given back, because the charge to
+ * their cgroup failed: mm_page_alloc shows them a null page, too.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, __u8);
+} charge_failed SEC(".maps");
+
+/* Charges are seen here, so one that failed is too. */
+__u8 charges_seen = 0;
+
+SEC("fexit/__memcg_kmem_charge_page")
+int BPF_PROG(af_charge, struct page *page, gfp_t gfp, int order, int err)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	__u8 failed = 1;
+
+	charges_seen = 1;
+	if (err)
+		bpf_map_update_elem(&charge_failed, &tid, &failed, BPF_ANY);
+	return 0;
+}
+
+/* Was it the charge? HINT_UNKNOWN when it may have been and charges are not seen. */
+static __always_inline __u32 alloc__charge_failed(__u32 gfp, bool in_interrupt)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if (!(gfp & GFP_ACCOUNT_BIT) || in_interrupt)
+		return 0;
+	if (!bpf_map_delete_elem(&charge_failed, &tid))
+		return 1;
+	return charges_seen ? 0 : HINT_UNKNOWN;
+}
+
+/*
  * A null page is a failure. raw_tp and not tp_btf: the verifier takes
  * arguments of tp_btf to be never null and would drop all that follows
  * (before 838a10bd2ebf, "bpf: Augment raw_tp arguments with PTR_MAYBE_NULL").
@@ -51,8 +89,10 @@ static __always_inline bool rate__pass(__u64 now)
 SEC("raw_tp/mm_page_alloc")
 int af_alloc(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct shortage_rec *rec;
+	__u32 gfp = ctx->args[2], order = ctx->args[1];
+	struct alloc_fail_rec *rec;
 	struct probe_stat *stat;
+	struct mem_request r;
 	__u64 now;
 
 	if (ctx->args[0])
@@ -70,8 +110,13 @@ int af_alloc(struct bpf_raw_tracepoint_args *ctx)
 		probe__dropped(stat, DROP_RING_FULL);
 		return 0;
 	}
-	__builtin_memset(rec, 0, offsetof(struct shortage_rec, s.zones));
-	shortage__fill(&rec->s, ctx->args[2], ctx->args[1], gfp__highest_zoneidx(ctx->args[2]));
+	__builtin_memset(rec, 0, offsetof(struct alloc_fail_rec, s.zones));
+	shortage__fill(&rec->s, gfp, order, gfp__highest_zoneidx(gfp));
+	request__recall(&r, gfp, order, context__interrupts());
+	shortage__ask(&rec->s, &r, true);
+	rec->memcg = alloc__charge_failed(gfp, rec->s.in_interrupt);
+	if (rec->memcg == 1)
+		rec->s.constraint = HINT_MEMCG;
 	rec__init(&rec->hdr, REC_ALLOC_FAIL, SHORTAGE_REC_LEN(*rec, rec->s.nr_zones), now);
 	bpf_ringbuf_submit(rec, 0);
 	probe__recorded(stat);
@@ -82,15 +127,18 @@ int af_alloc(struct bpf_raw_tracepoint_args *ctx)
 
 enum stall_kind { STALL_RECLAIM, STALL_COMPACTION };
 
+/* Both kinds have one layout; the type says which it is. */
+typedef struct direct_reclaim_rec stall_rec;
+
 /* The record is made at the begin and waits for its end. Key: kind and thread. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 512);
 	__type(key, __u64);
-	__type(value, struct shortage_rec);
+	__type(value, stall_rec);
 } stalls SEC(".maps");
 
-const struct shortage_rec no_rec = {};
+const stall_rec no_rec = {};
 
 static __always_inline __u64 stall__key(enum stall_kind kind)
 {
@@ -101,8 +149,9 @@ static __always_inline void stall__begin(enum stall_kind kind, __u32 probe, __u1
 					 __u32 gfp, __u16 order)
 {
 	__u64 key = stall__key(kind);
-	struct shortage_rec *rec = NULL;
 	struct probe_stat *stat;
+	stall_rec *rec = NULL;
+	struct mem_request r;
 
 	if (!bpf_map_update_elem(&stalls, &key, &no_rec, BPF_ANY))
 		rec = bpf_map_lookup_elem(&stalls, &key);
@@ -113,6 +162,9 @@ static __always_inline void stall__begin(enum stall_kind kind, __u32 probe, __u1
 		return;
 	}
 	shortage__fill(&rec->s, gfp, order, gfp__highest_zoneidx(gfp));
+	request__recall(&r, gfp, order, false);
+	/* It is the stall itself that sets PF_MEMALLOC: who has it before does not stall. */
+	shortage__ask(&rec->s, &r, false);
 	rec__init(&rec->hdr, type, 0, bpf_ktime_get_ns());
 }
 
@@ -121,7 +173,7 @@ static __always_inline void stall__end(enum stall_kind kind, __u32 probe, __u32 
 				       __u64 nr_reclaimed, int result)
 {
 	__u64 key = stall__key(kind);
-	struct shortage_rec *rec = bpf_map_lookup_elem(&stalls, &key);
+	stall_rec *rec = bpf_map_lookup_elem(&stalls, &key);
 	struct probe_stat *stat;
 	__u64 len;
 
@@ -132,7 +184,7 @@ static __always_inline void stall__end(enum stall_kind kind, __u32 probe, __u32 
 	stat = probe__seen(probe);
 	if (!stat)
 		goto out;
-	rec->duration_ns = bpf_ktime_get_ns() - rec->hdr.t_ns;
+	rec->duration_ns = clock__since(stat, bpf_ktime_get_ns(), rec->hdr.t_ns);
 	rec->nr_reclaimed_pages = nr_reclaimed;
 	rec->result = result;
 	hist__record(hist, rec->duration_ns);
@@ -144,6 +196,13 @@ static __always_inline void stall__end(enum stall_kind kind, __u32 probe, __u32 
 		probe__recorded(stat);
 out:
 	bpf_map_delete_elem(&stalls, &key);
+}
+
+SEC("fentry/try_to_free_pages")
+int BPF_PROG(af_reclaim_ask, struct zonelist *zonelist, int order, gfp_t gfp, nodemask_t *nodemask)
+{
+	request__remember(zonelist, nodemask, gfp, order);
+	return 0;
 }
 
 SEC("tp_btf/mm_vmscan_direct_reclaim_begin")
@@ -162,8 +221,10 @@ int BPF_PROG(af_reclaim_end, unsigned long nr_reclaimed)
 }
 
 SEC("fentry/try_to_compact_pages")
-int BPF_PROG(af_compact_beg, gfp_t gfp, unsigned int order)
+int BPF_PROG(af_compact_beg, gfp_t gfp, unsigned int order, unsigned int alloc_flags,
+	     struct alloc_context *ac)
 {
+	request__remember(BPF_CORE_READ(ac, zonelist), BPF_CORE_READ(ac, nodemask), gfp, order);
 	stall__begin(STALL_COMPACTION, PROBE_COMPACTION_STALL, REC_COMPACTION_STALL, gfp, order);
 	return 0;
 }
@@ -185,7 +246,8 @@ SEC("tp_btf/mm_vmscan_wakeup_kswapd")
 int BPF_PROG(af_kswapd, int nid, int zid, int order, gfp_t gfp)
 {
 	struct probe_stat *stat = probe__seen(PROBE_KSWAPD_WAKE);
-	struct shortage_rec *rec;
+	struct kswapd_wake_rec *rec;
+	struct mem_request r;
 
 	if (!stat)
 		return 0;
@@ -194,8 +256,10 @@ int BPF_PROG(af_kswapd, int nid, int zid, int order, gfp_t gfp)
 		probe__dropped(stat, DROP_RING_FULL);
 		return 0;
 	}
-	__builtin_memset(rec, 0, offsetof(struct shortage_rec, s.zones));
+	__builtin_memset(rec, 0, offsetof(struct kswapd_wake_rec, s.zones));
 	shortage__fill(&rec->s, gfp, order, zid);
+	request__recall(&r, gfp, order, context__interrupts());
+	shortage__ask(&rec->s, &r, true);
 	rec__init(&rec->hdr, REC_KSWAPD_WAKE, SHORTAGE_REC_LEN(*rec, rec->s.nr_zones),
 		  bpf_ktime_get_ns());
 	rec->node = nid;
@@ -218,6 +282,7 @@ struct oom_now {
 	__u64 chosen;
 	__u8 task_exiting;	/* before anyone was killed */
 	__u8 chosen_exiting;
+	struct mem_request request;
 } oom_now = {};
 
 /* Until 6.9 the only argument was a pid. */
@@ -267,43 +332,74 @@ static __always_inline bool task__exiting(struct task_struct *task)
 	       BPF_CORE_READ(task, signal, nr_threads) == 1;
 }
 
-/* is_sysrq_oom(): order -1. */
-static __always_inline void oom__request(__u32 gfp, int order)
+/* The last attempt has just failed: oc is what it was. NULL when the entry was missed. */
+static __always_inline void oom__request(struct oom_control *oc)
 {
+	__u32 gfp = 0;
+	int order = 0;
+
+	if (oc) {
+		gfp = BPF_CORE_READ(oc, gfp_mask);
+		order = BPF_CORE_READ(oc, order);
+	}
+	/* is_sysrq_oom(): order -1. */
 	oom.sysrq = order == -1;
-	shortage__fill(&oom.s, gfp, oom.sysrq ? 0 : order, gfp__highest_zoneidx(gfp));
+	if (oom.sysrq)
+		order = 0;
+	shortage__fill(&oom.s, gfp, order, gfp__highest_zoneidx(gfp));
+	if (oc)
+		request__of(&oom_now.request, BPF_CORE_READ(oc, zonelist),
+			    BPF_CORE_READ(oc, nodemask), gfp, order);
+	else
+		__builtin_memset(&oom_now.request, 0, sizeof(oom_now.request));
+	shortage__ask(&oom.s, &oom_now.request, true);
+	if (!oc)
+		oom.s.constraint = HINT_UNKNOWN;
+}
+
+/* What the kernel has found out since. */
+static __always_inline void oom__bounds(struct oom_control *oc)
+{
+	__u8 constraint = BPF_CORE_READ(oc, constraint);
+
+	oom.memcg = BPF_CORE_READ(oc, memcg) != NULL;
+	if (constraint != HINT_NONE) {
+		oom.s.constraint = constraint;
+	} else if (oom.s.constraint == HINT_UNKNOWN) {
+		oom.s.constraint = HINT_NONE;
+		oom.s.allowed_nodes = nodes__with_memory();
+	}
 }
 
 static __always_inline void oom__killed(struct task_struct *victim)
 {
-	struct oom_control *oc = (void *)oom_now.oc;
 	struct probe_stat *stat;
 	__u64 len;
 
 	if (!victim)
 		return;
 	if (oom_now.task != bpf_get_current_task()) {
-		oom.unknown_request = 1;
 		oom.memcg = 0;
-		oom.constraint = 0;
-		oom__request(0, 0);
+		oom__request(NULL);
 	} else {
 		if (((__u64)victim == oom_now.task && oom_now.task_exiting) ||
 		    ((__u64)victim == oom_now.chosen && oom_now.chosen_exiting))
 			return;
-		oom.unknown_request = 0;
-		oom.memcg = BPF_CORE_READ(oc, memcg) != NULL;
-		oom.constraint = BPF_CORE_READ(oc, constraint);
+		oom__bounds((void *)oom_now.oc);
 	}
 	stat = probe__seen(PROBE_OOM_KILL);
 	if (!stat)
 		return;
-	oom.victim_tgid = BPF_CORE_READ(victim, tgid);
+	oom.victim_pid = BPF_CORE_READ(victim, tgid);
 	oom.victim_oom_score_adj = BPF_CORE_READ(victim, signal, oom_score_adj);
 	oom.victim_rss_pages = mm__rss_pages(BPF_CORE_READ(victim, mm));
 	BPF_CORE_READ_STR_INTO(&oom.victim_comm, victim, comm);
 	len = len__bounded(SHORTAGE_REC_LEN(oom, oom.s.nr_zones), sizeof(oom));
 	rec__init(&oom.hdr, REC_OOM_KILL, len, bpf_ktime_get_ns());
+	oom.culprit_pid = oom_now.task == bpf_get_current_task() ? oom.hdr.tgid : 0;
+	__builtin_memset(oom.culprit_comm, 0, sizeof(oom.culprit_comm));
+	if (oom.culprit_pid)
+		__builtin_memcpy(oom.culprit_comm, oom.hdr.comm, sizeof(oom.culprit_comm));
 	if (bpf_ringbuf_output(&alloc_events, &oom, len, 0))
 		probe__dropped(stat, DROP_RING_FULL);
 	else
@@ -320,7 +416,7 @@ int BPF_PROG(af_oom_begin, struct oom_control *oc)
 	oom_now.chosen_exiting = 0;
 	oom_now.task_exiting = task__exiting(task);
 	oom_now.task = (__u64)task;
-	oom__request(oc->gfp_mask, oc->order);
+	oom__request(oc);
 	return 0;
 }
 

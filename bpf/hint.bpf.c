@@ -22,138 +22,100 @@ struct {
 	__uint(max_entries, HINT_EVENTS_BYTES);
 } hint_events SEC(".maps");
 
-/*
- * The batch that is being filled or is out. There is one registered
- * reporting device and one work item for it, so at most one batch, and only
- * that worker comes here: no lock.
- *
- * Not static, as no state in these objects is: clang 14 splits a static
- * structure into its fields and leaves BTF that the kernel refuses.
- */
-struct batch_now {
-	__u64 start_ns;
-	__u64 sent_ns;
-	__u64 ack_ns;
-	__u64 isolated_pages;
-	__u64 nr_pages;
-	__u32 nr_chunks;
-	__s32 err;
-	__u8 min_order;
-	__u8 max_order;
-	__u8 exchange;
-	__u8 acked;
-} batch = {};
-
-static __always_inline void batch__add(__u32 order, bool exchange, __u64 now)
+/* The first chunk: the batch begins. */
+static __always_inline void batch__begin(struct batch_rec *batch, __u32 order, __u64 now)
 {
-	struct hint_totals *totals = hint_totals__get();
-
-	if (!batch.start_ns) {
-		batch.start_ns = now;
-		batch.min_order = order;
-		batch.max_order = order;
-		if (totals)
-			totals->batch_start_ns = now;
-	}
-	batch.isolated_pages += 1ULL << order;
-	if (order < batch.min_order)
-		batch.min_order = order;
-	if (order > batch.max_order)
-		batch.max_order = order;
-	if (exchange)
-		batch.exchange = 1;
+	batch->start_ns = now;
+	batch->min_order = order;
+	batch->max_order = order;
 }
 
-static __always_inline void batch__sent(__u32 nr_chunks, __u64 nr_pages)
+static __always_inline void batch__add(struct batch_rec *batch, __u32 order, bool exchange,
+				       __u64 now)
 {
-	__u64 now = bpf_ktime_get_ns();
-	struct hint_totals *totals = hint_totals__get();
+	if (!batch->start_ns)
+		batch__begin(batch, order, now);
+	batch->nr_chunks++;
+	batch->nr_pages += 1ULL << order;
+	if (order < batch->min_order)
+		batch->min_order = order;
+	if (order > batch->max_order)
+		batch->max_order = order;
+	if (exchange)
+		batch->exchange = 1;
+}
+
+static __always_inline void batch__sent(struct hint_totals *totals, __u32 nr_chunks,
+					__u64 nr_pages)
+{
+	struct batch_rec *batch = &totals->batch;
+	struct probe_stat *stat = probe__stat(PROBE_BATCH);
+	__u64 now = clock__now_after(stat, batch->start_ns);
 
 	/*
 	 * Chunks of the buffer's first fill come from the allocator, not from
 	 * a free list: nothing was isolated. They are all of one order.
 	 */
-	if (!batch.start_ns) {
-		batch.start_ns = now;
-		if (totals)
-			totals->batch_start_ns = now;
-		if (nr_chunks && nr_pages) {
-			batch.min_order = log2_u64(nr_pages / nr_chunks);
-			batch.max_order = batch.min_order;
-		}
-	}
-	batch.sent_ns = now;
-	batch.nr_chunks = nr_chunks;
-	batch.nr_pages = nr_pages;
+	if (!batch->start_ns)
+		batch__begin(batch, nr_chunks ? log2_u64(nr_pages / nr_chunks) : 0, now);
+	batch->sent_ns = now;
+	batch->nr_chunks = nr_chunks;
+	batch->nr_pages = nr_pages;
 }
 
-static __always_inline void batch__ack(int err)
+static __always_inline void batch__ack(struct hint_totals *totals, int err)
 {
-	if (!batch.sent_ns)
+	struct batch_rec *batch = &totals->batch;
+
+	if (!batch->sent_ns)
 		return;
-	batch.ack_ns = bpf_ktime_get_ns();
-	batch.err = err;
-	batch.acked = 1;
-	hist__record(HIST_BATCH_ACK, batch.ack_ns - batch.sent_ns);
+	batch->ack_ns = clock__now_after(probe__stat(PROBE_BATCH), batch->sent_ns);
+	batch->err = err;
+	totals->acked = 1;
+	hist__record(HIST_BATCH_ACK, batch->ack_ns - batch->sent_ns);
 }
 
-static __always_inline void batch__done(void)
+static __always_inline void batch__done(struct hint_totals *totals)
 {
-	struct hint_totals *totals = hint_totals__get();
-	__u64 now = bpf_ktime_get_ns();
+	struct batch_rec *batch = &totals->batch;
 	struct probe_stat *stat;
-	struct batch_rec *rec;
 
-	if (!totals)
-		return;
 	/* Attached while this batch was out: not ours to count. */
-	if (!batch.acked && !totals->settled)
+	if (!totals->acked && !totals->settled)
 		goto reset;
 	stat = probe__seen(PROBE_BATCH);
 	if (!stat)
 		goto reset;
-	if (!batch.acked) {
+	if (!totals->acked) {
 		probe__dropped(stat, DROP_UNMATCHED);
 		goto reset;
 	}
-	hist__record(HIST_BATCH_HOLD, now - batch.start_ns);
-
-	rec = bpf_ringbuf_reserve(&hint_events, sizeof(*rec), 0);
-	if (!rec) {
+	batch->done_ns = clock__now_after(stat, batch->ack_ns);
+	hist__record(HIST_BATCH_HOLD, batch->done_ns - batch->start_ns);
+	rec__init(&batch->hdr, REC_BATCH, sizeof(*batch), batch->done_ns);
+	if (bpf_ringbuf_output(&hint_events, batch, sizeof(*batch), 0))
 		probe__dropped(stat, DROP_RING_FULL);
-		goto reset;
-	}
-	__builtin_memset(rec, 0, sizeof(*rec));
-	rec__init(&rec->hdr, REC_BATCH, sizeof(*rec), now);
-	rec->start_ns = batch.start_ns;
-	rec->sent_ns = batch.sent_ns;
-	rec->ack_ns = batch.ack_ns;
-	rec->done_ns = now;
-	rec->nr_pages = batch.nr_pages;
-	rec->nr_chunks = batch.nr_chunks;
-	rec->err = batch.err;
-	rec->min_order = batch.min_order;
-	rec->max_order = batch.max_order;
-	rec->exchange = batch.exchange;
-	bpf_ringbuf_submit(rec, 0);
-	probe__recorded(stat);
+	else
+		probe__recorded(stat);
 reset:
-	__builtin_memset(&batch, 0, sizeof(batch));
-	totals->batch_start_ns = 0;
+	__builtin_memset(batch, 0, sizeof(*batch));
+	totals->acked = 0;
 	/* There is one batch at a time, so all that was out then is back. */
 	totals->settled = 1;
 }
 
 /* Brings the integrals up to now; the caller holds the zone lock, then changes and calls end. */
-static __always_inline void zone_state__begin(struct zone_state *st, __u64 now)
+static __always_inline void zone_state__begin(struct zone_state *st, struct probe_stat *stat,
+					      __u64 now)
 {
-	__u64 dt = st->changed_ns ? now - st->changed_ns : 0;
+	__u64 dt = st->changed_ns ? clock__since(stat, now, st->changed_ns) : now;
 
 	st->seq++;
 	barrier();
+	/* Before the first change both counts are 0. */
 	st->held_page_ns += st->held_pages * dt;
 	st->uncompensated_page_ns += st->uncompensated_pages * dt;
-	st->changed_ns = now;
+	st->changed_ns += dt;
 }
 
 static __always_inline void zone_state__end(struct zone_state *st)
@@ -179,7 +141,7 @@ static __always_inline void zone_state__isolate(__u32 node, __u32 zone, __u32 or
 		return;
 	}
 	nr = 1LL << order;
-	zone_state__begin(st, now);
+	zone_state__begin(st, stat, now);
 	st->held_pages += nr;
 	if (st->held_pages > st->held_max_pages)
 		st->held_max_pages = st->held_pages;
@@ -191,7 +153,7 @@ static __always_inline void zone_state__isolate(__u32 node, __u32 zone, __u32 or
 	__sync_fetch_and_add(&totals->held_pages, nr);
 	if (!exchange)
 		__sync_fetch_and_add(&totals->uncompensated_pages, nr);
-	batch__add(order, exchange, now);
+	batch__add(&totals->batch, order, exchange, now);
 	probe__recorded(stat);
 }
 
@@ -241,7 +203,7 @@ static __always_inline void zone_state__unhold(__u32 node, __u32 zone, __u32 ord
 
 	__sync_fetch_and_add(&totals->held_pages, -nr);
 	__sync_fetch_and_add(&totals->uncompensated_pages, unc - st->uncompensated_pages);
-	zone_state__begin(st, bpf_ktime_get_ns());
+	zone_state__begin(st, stat, bpf_ktime_get_ns());
 	st->held_pages -= nr;
 	st->held_by_order[order]--;
 	st->uncompensated_pages = unc;
@@ -288,21 +250,30 @@ int BPF_PROG(hint_putback, struct zone *zone, struct page *page, unsigned int or
 SEC("tp_btf/page_reporting_batch")
 int BPF_PROG(hint_batch, void *prdev, unsigned int nr_chunks, unsigned long nr_pages)
 {
-	batch__sent(nr_chunks, nr_pages);
+	struct hint_totals *totals = hint_totals__get();
+
+	if (totals)
+		batch__sent(totals, nr_chunks, nr_pages);
 	return 0;
 }
 
 SEC("tp_btf/page_reporting_ack")
 int BPF_PROG(hint_ack, void *prdev, unsigned int nr_chunks, int err)
 {
-	batch__ack(err);
+	struct hint_totals *totals = hint_totals__get();
+
+	if (totals)
+		batch__ack(totals, err);
 	return 0;
 }
 
 SEC("tp_btf/page_reporting_done")
 int BPF_PROG(hint_done, void *prdev, unsigned int nr_chunks)
 {
-	batch__done();
+	struct hint_totals *totals = hint_totals__get();
+
+	if (totals)
+		batch__done(totals);
 	return 0;
 }
 
@@ -312,11 +283,12 @@ int BPF_PROG(hint_exchange, struct zone *zone, struct page *taken, struct page *
 {
 	struct probe_stat *stat = probe__seen(PROBE_EXCHANGE);
 	struct exchange_violation_rec *rec;
+	struct hint_totals *totals = hint_totals__get();
 	__s64 delta = free_after - free_before;
 	struct zone_state *st;
 	__u32 node, index;
 
-	if (!stat)
+	if (!stat || !totals)
 		return 0;
 	node = zone__node(zone);
 	index = zone__index(zone, zone->zone_pgdat);
@@ -325,8 +297,9 @@ int BPF_PROG(hint_exchange, struct zone *zone, struct page *taken, struct page *
 		probe__dropped(stat, DROP_NO_ZONE);
 		return 0;
 	}
-	zone_state__begin(st, bpf_ktime_get_ns());
+	zone_state__begin(st, stat, bpf_ktime_get_ns());
 	st->nr_exchanges++;
+	totals->batch.nr_exchanges++;
 	st->exchange_free_delta_pages += delta < 0 ? -delta : delta;
 	st->buffer_pages -= 1LL << order;
 	zone_state__end(st);
@@ -378,7 +351,7 @@ int BPF_PROG(hint_buffer, struct zone *zone, struct page *page, unsigned int ord
 		return 0;
 	}
 	nr = 1LL << order;
-	zone_state__begin(st, bpf_ktime_get_ns());
+	zone_state__begin(st, stat, bpf_ktime_get_ns());
 	st->buffer_pages += op == BUFFER_FILL ? nr : -nr;
 	zone_state__end(st);
 	probe__recorded(stat);

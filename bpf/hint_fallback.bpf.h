@@ -70,28 +70,34 @@ int BPF_PROG(fb_isolate, struct page *page, unsigned int order, int nr)
 SEC("fentry/virtballoon_free_page_report")
 int BPF_PROG(fb_batch, void *prdev, void *sg, unsigned int nents)
 {
-	if (HAVE_TRACEPOINTS)
+	struct hint_totals *totals = hint_totals__get();
+
+	if (HAVE_TRACEPOINTS || !totals)
 		return 0;
 	pass.nr_back = 0;
-	batch__sent(nents, batch.isolated_pages);
+	batch__sent(totals, nents, totals->batch.nr_pages);
 	return 0;
 }
 
 SEC("fexit/virtballoon_free_page_report")
 int BPF_PROG(fb_ack, void *prdev, void *sg, unsigned int nents, int err)
 {
-	if (!HAVE_TRACEPOINTS)
-		batch__ack(err);
+	struct hint_totals *totals = hint_totals__get();
+
+	if (!HAVE_TRACEPOINTS && totals)
+		batch__ack(totals, err);
 	return 0;
 }
 
 SEC("fentry/__putback_isolated_page")
 int BPF_PROG(fb_putback, struct page *page, unsigned int order)
 {
-	if (HAVE_TRACEPOINTS || !in_pass())
+	struct hint_totals *totals = hint_totals__get();
+
+	if (HAVE_TRACEPOINTS || !in_pass() || !totals)
 		return 0;
 	zone_state__unhold(pass.node, pass.zone, order, PROBE_PUTBACK);
-	if (batch.acked && ++pass.nr_back == batch.nr_chunks)
-		batch__done();
+	if (totals->acked && ++pass.nr_back == totals->batch.nr_chunks)
+		batch__done(totals);
 	return 0;
 }

@@ -48,6 +48,28 @@ static __always_inline void probe__dropped(struct probe_stat *stat, enum hint_dr
 	add(&stat->dropped[why], 1);
 }
 
+/* Clocks of two CPUs may differ by a little: never less than 0, and counted when it would be. */
+static __always_inline __u64 clock__since(struct probe_stat *stat, __u64 now, __u64 then)
+{
+	if (now >= then)
+		return now - then;
+	if (stat)
+		add(&stat->backward, 1);
+	return 0;
+}
+
+/* Now, and never before then. */
+static __always_inline __u64 clock__now_after(struct probe_stat *stat, __u64 then)
+{
+	return then + clock__since(stat, bpf_ktime_get_ns(), then);
+}
+
+/* The counters of a probe, to count something beside what was seen. */
+static __always_inline struct probe_stat *probe__stat(__u32 probe)
+{
+	return bpf_map_lookup_elem(&probe_stats, &probe);
+}
+
 #ifdef NR_HISTS
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

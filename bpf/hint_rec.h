@@ -14,6 +14,8 @@
 #include <linux/types.h>
 #endif
 
+#include "hint_events.h"
+
 #define HINT_NR_ORDERS		11	/* MAX_PAGE_ORDER 10, inclusive */
 #define HINT_NR_ZONES		8	/* zones a node can have, at most 6 in 6.12 */
 #define HINT_NR_NODES		64
@@ -32,43 +34,18 @@
 
 /* ---- counters of each probe: seen = recorded + sum(dropped) ---- */
 
-enum hint_probe {
-	/* hint */
-	PROBE_ISOLATE,
-	PROBE_PUTBACK,
-	PROBE_BATCH,
-	PROBE_EXCHANGE,
-	PROBE_BUFFER,
-	/* swap */
-	PROBE_EXCHANGE_LATENCY,
-	PROBE_SWAP_OUT,
-	PROBE_SWAP_IN,
-	PROBE_ZSWAP_OUT,
-	PROBE_ZSWAP_IN,
-	/* allocfail */
-	PROBE_ALLOC_FAIL,
-	PROBE_DIRECT_RECLAIM,
-	PROBE_COMPACTION_STALL,
-	PROBE_KSWAPD_WAKE,
-	PROBE_OOM_KILL,
-	/* sample */
-	PROBE_SAMPLE,
-	NR_PROBES,
-};
+#define HINT_ENUM_PROBE(id, name)	PROBE_##id,
+enum hint_probe { HINT_PROBES(HINT_ENUM_PROBE) NR_PROBES };
 
-enum hint_drop {
-	DROP_RING_FULL,		/* no room in the ring buffer */
-	DROP_NO_ZONE,		/* node or zone index beyond the tables */
-	DROP_UNMATCHED,		/* an end without its begin, which was missed */
-	DROP_NO_SLOT,		/* more begun than the table of unfinished ones holds */
-	DROP_RATE,		/* beyond ALLOC_FAIL_PER_S */
-	NR_DROPS,
-};
+#define HINT_ENUM_DROP(id, name)	DROP_##id,
+enum hint_drop { HINT_DROPS(HINT_ENUM_DROP) NR_DROPS };
 
 struct probe_stat {
 	__u64 seen;
 	__u64 recorded;
 	__u64 dropped[NR_DROPS];
+	/* Two clocks of different CPUs, or a clock and itself, in the wrong order: taken as equal. */
+	__u64 backward;
 };
 
 /* ---- histograms: log-linear as in docs/record.md ---- */
@@ -79,12 +56,10 @@ struct probe_stat {
 #define HIST_NR_SLOTS	((HIST_MAX_BITS - HIST_SUB_BITS + 1) << HIST_SUB_BITS)
 
 /* Each object numbers its own, from 0. */
-enum hint_hist { HIST_BATCH_HOLD, HIST_BATCH_ACK, NR_HINT_HISTS };
-enum swap_hist {
-	HIST_EXCHANGE_LATENCY, HIST_SWAP_OUT, HIST_SWAP_IN, HIST_ZSWAP_OUT, HIST_ZSWAP_IN,
-	NR_SWAP_HISTS,
-};
-enum allocfail_hist { HIST_DIRECT_RECLAIM, HIST_COMPACTION_STALL, NR_ALLOCFAIL_HISTS };
+#define HINT_ENUM_HIST(id, name)	HIST_##id,
+enum hint_hist { HINT_HISTS(HINT_ENUM_HIST) NR_HINT_HISTS };
+enum swap_hist { SWAP_HISTS(HINT_ENUM_HIST) NR_SWAP_HISTS };
+enum allocfail_hist { ALLOCFAIL_HISTS(HINT_ENUM_HIST) NR_ALLOCFAIL_HISTS };
 
 /* Value of the per-CPU array "hists", one element a histogram. */
 struct hist_cpu {
@@ -117,27 +92,10 @@ struct zone_state {
 	__u32 pad;
 };
 
-/* ---- sums over all zones, and the batch that is out: map "hint_totals", one element ---- */
-
-struct hint_totals {
-	__s64 held_pages;		/* atomic: the zones have different locks */
-	__s64 uncompensated_pages;	/* atomic */
-	__u64 batch_start_ns;		/* first chunk of the batch isolated; 0 when none is out */
-	__u64 settled;			/* no chunk is out that was isolated before we attached */
-};
-
 /* ---- records ---- */
 
-enum rec_type {
-	REC_BATCH = 1,
-	REC_EXCHANGE_VIOLATION,
-	REC_OOM_KILL,
-	REC_ALLOC_FAIL,
-	REC_DIRECT_RECLAIM,
-	REC_COMPACTION_STALL,
-	REC_KSWAPD_WAKE,
-	REC_SAMPLE,
-};
+#define HINT_ENUM_REC(id, name, probe, what)	REC_##id,
+enum rec_type { REC_NONE, HINT_KINDS(HINT_ENUM_REC) REC_SAMPLE };
 
 struct rec_hdr {
 	__u16 type;
@@ -149,103 +107,84 @@ struct rec_hdr {
 	char comm[HINT_COMM_LEN];
 };
 
-/* One batch handed to the host. */
-struct batch_rec {
-	struct rec_hdr hdr;
-	__u64 start_ns;			/* first chunk isolated */
-	__u64 sent_ns;
-	__u64 ack_ns;
-	__u64 done_ns;			/* last chunk back */
-	__u64 nr_pages;
-	__u32 nr_chunks;
-	__s32 err;			/* 0 or -errno from the device */
-	__u8 min_order;
-	__u8 max_order;
-	__u8 exchange;			/* chunks were exchanged against the buffer */
-	__u8 pad[5];
+/* What kept a request from a part of memory; the first four are enum oom_constraint. */
+enum hint_constraint {
+	HINT_NONE,
+	HINT_CPUSET,
+	HINT_MEMORY_POLICY,
+	HINT_MEMCG,
+	HINT_THISNODE,
+	HINT_UNKNOWN,			/* also of a flag that may not be known */
 };
 
-/* An exchange that changed the zone's free pages: must never happen. */
-struct exchange_violation_rec {
-	struct rec_hdr hdr;
-	__s64 free_delta_pages;
-	__u64 taken_pfn;
-	__u64 released_pfn;
-	__u32 node;
-	__u16 zone;
-	__u16 order;
-};
+#define HINT_MEMBER(as, type, name, dimension)	type name dimension;
 
-/* One populated zone, sampled in one probe. */
 struct zone_snap {
-	__u32 free_pages;
-	__u32 min_pages;		/* watermarks without the boost */
-	__u32 low_pages;
-	__u32 high_pages;
-	__u32 boost_pages;
-	__u32 reserve_pages;		/* lowmem_reserve against this request */
-	__u32 highatomic_pages;		/* free pages kept for high-order atomic requests */
-	__u32 held_pages;
-	__u32 uncompensated_pages;
-	__s32 buffer_pages;
-	__u32 nr_free[HINT_NR_ORDERS];	/* blocks on the free lists */
-	__u32 held[HINT_NR_ORDERS];	/* chunks */
-	__u8 node;
-	__u8 zone;
-	__u8 pad[2];
+	ZONE_FIELDS(HINT_MEMBER)
 };
 
-/* What the request met; nr_zones entries of zones[] are valid and sent. */
 struct shortage {
-	__u64 batch_age_ns;		/* 0 when no batch is out */
-	__s64 held_pages;
-	__s64 uncompensated_pages;
-	__u32 gfp;
-	__u16 order;
-	__u8 highest_zoneidx;
-	__u8 nr_zones;
-	__u8 zones_missing;		/* more populated zones than fit */
-	__u8 pad[7];
+	SHORTAGE_FIELDS(HINT_MEMBER)
 	struct zone_snap zones[HINT_MAX_SNAP_ZONES];
 };
 
-/* REC_ALLOC_FAIL, REC_KSWAPD_WAKE, REC_DIRECT_RECLAIM, REC_COMPACTION_STALL */
-struct shortage_rec {
-	struct rec_hdr hdr;		/* t_ns: the begin of a stall */
-	__u64 duration_ns;		/* stalls */
-	__u64 nr_reclaimed_pages;	/* direct reclaim */
-	__s32 result;			/* compaction: enum compact_result */
-	__u32 node;			/* kswapd wake */
-	struct shortage s;
+struct batch_rec {
+	struct rec_hdr hdr;
+	BATCH_FIELDS(HINT_MEMBER)
+};
+
+struct exchange_violation_rec {
+	struct rec_hdr hdr;
+	EXCHANGE_VIOLATION_FIELDS(HINT_MEMBER)
 };
 
 struct oom_kill_rec {
-	struct rec_hdr hdr;		/* the task that asked: the culprit */
-	__u64 victim_rss_pages;
-	__u32 victim_tgid;
-	__s16 victim_oom_score_adj;
-	__u8 memcg;			/* the limit of a cgroup, not the system */
-	__u8 sysrq;
-	__u8 constraint;		/* enum oom_constraint */
-	__u8 unknown_request;		/* the probe on out_of_memory missed it: s was sampled late */
-	__u8 pad[6];
-	char victim_comm[HINT_COMM_LEN];
+	struct rec_hdr hdr;
+	OOM_KILL_FIELDS(HINT_MEMBER)
 	struct shortage s;
 };
 
-/* Events that the kernel has counted since boot; names as in /proc/vmstat. */
-enum sample_count {
-	COUNT_PSWPIN,
-	COUNT_PSWPOUT,
-	COUNT_ZSWPIN,
-	COUNT_ZSWPOUT,
-	COUNT_OOM_KILL,
-	COUNT_COMPACT_STALL,
-	COUNT_PGFAULT,
-	COUNT_PGMAJFAULT,
-	COUNT_ALLOCSTALL,	/* of all zones */
-	NR_SAMPLE_COUNTS,
+struct alloc_fail_rec {
+	struct rec_hdr hdr;
+	ALLOC_FAIL_FIELDS(HINT_MEMBER)
+	struct shortage s;
 };
+
+struct direct_reclaim_rec {
+	struct rec_hdr hdr;
+	DIRECT_RECLAIM_FIELDS(HINT_MEMBER)
+	struct shortage s;
+};
+
+struct compaction_stall_rec {
+	struct rec_hdr hdr;
+	COMPACTION_STALL_FIELDS(HINT_MEMBER)
+	struct shortage s;
+};
+
+struct kswapd_wake_rec {
+	struct rec_hdr hdr;
+	KSWAPD_WAKE_FIELDS(HINT_MEMBER)
+	struct shortage s;
+};
+
+/* ---- sums over all zones, and the batch that is out: map "hint_totals", one element ---- */
+
+struct hint_totals {
+	__s64 held_pages;		/* atomic: the zones have different locks */
+	__s64 uncompensated_pages;	/* atomic */
+	__u32 settled;			/* no chunk is out that was isolated before we attached */
+	__u32 acked;			/* of the batch */
+	/*
+	 * Filled as the batch goes; all 0 when none is out. There is one
+	 * registered reporting device and one work item for it, so there is at
+	 * most one batch, and only that worker writes here: no lock.
+	 */
+	struct batch_rec batch;
+};
+
+#define HINT_ENUM_COUNT(id, name)	COUNT_##id,
+enum sample_count { SAMPLE_COUNTS(HINT_ENUM_COUNT) NR_SAMPLE_COUNTS };
 
 struct zone_sample {
 	__u32 node;
@@ -270,12 +209,15 @@ struct sample_rec {
 	(sizeof(struct sample_rec) - (HINT_SAMPLE_ZONES - (nr)) * sizeof(struct zone_sample))
 
 _Static_assert(sizeof(struct rec_hdr) == 40, "layout");
-_Static_assert(sizeof(struct batch_rec) == 40 + 56, "layout");
+_Static_assert(sizeof(struct batch_rec) == 40 + 64, "layout");
 _Static_assert(sizeof(struct exchange_violation_rec) == 40 + 32, "layout");
-_Static_assert(sizeof(struct zone_snap) == 132, "layout");
-_Static_assert(sizeof(struct shortage) == 40 + 8 * 132, "layout");
-_Static_assert(sizeof(struct shortage_rec) == 40 + 24 + sizeof(struct shortage), "layout");
-_Static_assert(sizeof(struct oom_kill_rec) == 40 + 40 + sizeof(struct shortage), "layout");
+_Static_assert(sizeof(struct zone_snap) == 52 + 2 * 44, "layout");
+_Static_assert(sizeof(struct shortage) == 56 + 8 * sizeof(struct zone_snap), "layout");
+_Static_assert(sizeof(struct oom_kill_rec) == 40 + 64 + sizeof(struct shortage), "layout");
+_Static_assert(sizeof(struct alloc_fail_rec) == 40 + 8 + sizeof(struct shortage), "layout");
+_Static_assert(sizeof(struct direct_reclaim_rec) == 40 + 24 + sizeof(struct shortage), "layout");
+_Static_assert(sizeof(struct compaction_stall_rec) == sizeof(struct direct_reclaim_rec), "layout");
+_Static_assert(sizeof(struct kswapd_wake_rec) == 40 + 8 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct zone_state) == 80 + 48, "layout");
 _Static_assert(SAMPLE_REC_LEN(1) == 40 + 8 + 9 * 8 + 16 + sizeof(struct zone_state), "layout");
 

@@ -40,11 +40,23 @@ static __always_inline __u32 pages_u32(__s64 v)
 	return v & ~(v >> 63);
 }
 
+/* A counter of enum zone_stat_item. */
+#define zone__stat(zone, item) \
+	pages_u32(read_u64(zone__field(zone, vm_stat) + \
+			   bpf_core_enum_value(enum zone_stat_item, item) * sizeof(long)))
+
 static __always_inline __u32 zone__free_pages(struct zone *zone)
 {
-	return pages_u32(read_u64(zone__field(zone, vm_stat) +
-		bpf_core_enum_value(enum zone_stat_item, NR_FREE_PAGES) * sizeof(long)));
+	return zone__stat(zone, NR_FREE_PAGES);
 }
+
+/*
+ * Always 0. The verifier before 6.7 walks a bpf_loop() callback once, with the
+ * constants its caller put on the stack: a walk that starts from a constant
+ * loses the tests that are false at its first step (ab5cfac139ab, "bpf: verify
+ * callbacks as if they are called unknown number of times").
+ */
+__u32 walk_from = 0;
 
 struct zone_walk {
 	__u64 nodes;		/* this one and those after it, a bit each */
@@ -56,8 +68,8 @@ struct zone_walk {
 static __always_inline bool zone_walk__begin(struct zone_walk *w)
 {
 	w->nodes = 1;
-	w->node = 0;
-	w->zone = 0;
+	w->node = *(volatile __u32 *)&walk_from;
+	w->zone = w->node;
 	if (!&node_data && !&contig_page_data)
 		return false;
 	if (&node_data && &node_states)

@@ -48,7 +48,7 @@ int BPF_PROG(sw_exch_end)
 		probe__dropped(stat, DROP_UNMATCHED);
 		return 0;
 	}
-	hist__record(HIST_EXCHANGE_LATENCY, bpf_ktime_get_ns() - *start);
+	hist__record(HIST_EXCHANGE_LATENCY, clock__since(stat, bpf_ktime_get_ns(), *start));
 	*start = 0;
 	probe__recorded(stat);
 	return 0;
@@ -95,9 +95,9 @@ static __always_inline void in_flight__end(const void *object, enum in_flight_ki
 
 	if (!start)
 		return;
-	hist__record(hist, bpf_ktime_get_ns() - *start);
-	bpf_map_delete_elem(&in_flight, &key);
 	stat = probe__seen(probe);
+	hist__record(hist, clock__since(stat, bpf_ktime_get_ns(), *start));
+	bpf_map_delete_elem(&in_flight, &key);
 	if (stat)
 		probe__recorded(stat);
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "common/time.h"
 #include "trace/events.h"
 #include "trace/sample.h"
 
@@ -9,40 +12,43 @@
 
 static const char *kind_name(__u16 type)
 {
+#define CASE(id, name, probe, what)	case REC_##id: return #name;
 	switch (type) {
-	case REC_BATCH:			return "batch";
-	case REC_EXCHANGE_VIOLATION:	return "exchange_violation";
-	case REC_OOM_KILL:		return "oom_kill";
-	case REC_ALLOC_FAIL:		return "alloc_fail";
-	case REC_DIRECT_RECLAIM:	return "direct_reclaim";
-	case REC_COMPACTION_STALL:	return "compaction_stall";
-	case REC_KSWAPD_WAKE:		return "kswapd_wake";
+	HINT_KINDS(CASE)
 	}
+#undef CASE
 	return NULL;
 }
 
 static int kind_probe(__u16 type)
 {
+#define CASE(id, name, probe, what)	case REC_##id: return PROBE_##probe;
 	switch (type) {
-	case REC_BATCH:			return PROBE_BATCH;
-	case REC_EXCHANGE_VIOLATION:	return PROBE_EXCHANGE;
-	case REC_OOM_KILL:		return PROBE_OOM_KILL;
-	case REC_ALLOC_FAIL:		return PROBE_ALLOC_FAIL;
-	case REC_DIRECT_RECLAIM:	return PROBE_DIRECT_RECLAIM;
-	case REC_COMPACTION_STALL:	return PROBE_COMPACTION_STALL;
-	case REC_KSWAPD_WAKE:		return PROBE_KSWAPD_WAKE;
-	case REC_SAMPLE:		return PROBE_SAMPLE;
+	HINT_KINDS(CASE)
+	case REC_SAMPLE:
+		return PROBE_SAMPLE;
 	}
+#undef CASE
 	return -EBADMSG;
+}
+
+/* The part of a record that describes a shortage, or NULL. */
+static const struct shortage *rec__shortage(const struct rec_hdr *hdr)
+{
+#define CASE(id, name)	case REC_##id: return &((const struct name##_rec *)hdr)->s;
+	switch (hdr->type) {
+	HINT_SHORTAGE_KINDS(CASE)
+	}
+#undef CASE
+	return NULL;
 }
 
 int rec__check(const void *data, size_t size)
 {
 	const struct rec_hdr *hdr = data;
-	const struct oom_kill_rec *oom = data;
-	const struct shortage_rec *short_rec = data;
 	const struct sample_rec *sample = data;
-	size_t want;
+	const struct shortage *s;
+	size_t want, head;
 
 	if (size < sizeof(*hdr) || hdr->len > size || hdr->len < sizeof(*hdr))
 		return -EBADMSG;
@@ -53,78 +59,22 @@ int rec__check(const void *data, size_t size)
 	case REC_EXCHANGE_VIOLATION:
 		want = sizeof(struct exchange_violation_rec);
 		break;
-	case REC_OOM_KILL:
-		if (hdr->len < SHORTAGE_REC_LEN(*oom, 0) || oom->s.nr_zones > HINT_MAX_SNAP_ZONES)
-			return -EBADMSG;
-		want = SHORTAGE_REC_LEN(*oom, oom->s.nr_zones);
-		break;
 	case REC_SAMPLE:
 		if (hdr->len < SAMPLE_REC_LEN(0) || sample->nr_zones > HINT_SAMPLE_ZONES)
 			return -EBADMSG;
 		want = SAMPLE_REC_LEN(sample->nr_zones);
 		break;
 	default:
-		if (!kind_name(hdr->type) || hdr->len < SHORTAGE_REC_LEN(*short_rec, 0) ||
-		    short_rec->s.nr_zones > HINT_MAX_SNAP_ZONES)
+		s = rec__shortage(hdr);
+		head = (size_t)((const char *)s - (const char *)hdr) + offsetof(struct shortage, zones);
+		if (!s || hdr->len < head || s->nr_zones > HINT_MAX_SNAP_ZONES)
 			return -EBADMSG;
-		want = SHORTAGE_REC_LEN(*short_rec, short_rec->s.nr_zones);
+		want = head + s->nr_zones * sizeof(struct zone_snap);
 	}
 	return hdr->len == want ? kind_probe(hdr->type) : -EBADMSG;
 }
 
-/* ---- JSON ---- */
-
-static void put_zone(struct jw *w, const struct zone_snap *z)
-{
-	int last = HINT_NR_ORDERS - 1;
-
-	jw__obj_begin(w, NULL);
-	jw__u64(w, "node", z->node);
-	jw__u64(w, "zone", z->zone);
-	jw__u64(w, "free_pages", z->free_pages);
-	jw__u64(w, "min_pages", z->min_pages);
-	jw__u64(w, "low_pages", z->low_pages);
-	jw__u64(w, "high_pages", z->high_pages);
-	jw__u64(w, "boost_pages", z->boost_pages);
-	jw__u64(w, "reserve_pages", z->reserve_pages);
-	jw__u64(w, "highatomic_pages", z->highatomic_pages);
-	jw__u64(w, "held_pages", z->held_pages);
-	jw__u64(w, "uncompensated_pages", z->uncompensated_pages);
-	jw__s64(w, "buffer_pages", z->buffer_pages);
-	jw__arr_begin(w, "held_by_order");
-	for (int o = 0; o < HINT_NR_ORDERS; o++) {
-		if (!z->held[o])
-			continue;
-		jw__arr_begin(w, NULL);
-		jw__u64(w, NULL, (__u64)o);
-		jw__u64(w, NULL, z->held[o]);
-		jw__arr_end(w);
-	}
-	jw__arr_end(w);
-	jw__arr_begin(w, "nr_free_by_order");
-	while (last >= 0 && !z->nr_free[last])
-		last--;
-	for (int o = 0; o <= last; o++)
-		jw__u64(w, NULL, z->nr_free[o]);
-	jw__arr_end(w);
-	jw__obj_end(w);
-}
-
-static void put_shortage(struct jw *w, const struct shortage *s)
-{
-	jw__u64(w, "gfp", s->gfp);
-	jw__u64(w, "order", s->order);
-	jw__u64(w, "highest_zoneidx", s->highest_zoneidx);
-	jw__s64(w, "held_pages", s->held_pages);
-	jw__s64(w, "uncompensated_pages", s->uncompensated_pages);
-	jw__u64(w, "batch_age_ns", s->batch_age_ns);
-	jw__arr_begin(w, "zones");
-	for (int i = 0; i < s->nr_zones; i++)
-		put_zone(w, &s->zones[i]);
-	jw__arr_end(w);
-	if (s->zones_missing)
-		jw__bool(w, "zones_missing", true);
-}
+/* ---- JSON: one function for each `as` of hint_events.h ---- */
 
 /* A name may be cut, but comes NUL-terminated from the kernel; the copy makes sure. */
 static void put_comm(struct jw *w, const char *key, const char *comm)
@@ -135,21 +85,115 @@ static void put_comm(struct jw *w, const char *key, const char *comm)
 	jw__str(w, key, copy);
 }
 
-static const char *constraint_name(__u8 c)
+static void put_constraint(struct jw *w, const char *key, __u8 c)
 {
-	/* enum oom_constraint */
-	static const char *const names[] = { "none", "cpuset", "memory_policy", "memcg" };
+	static const char *const names[] = {
+		[HINT_NONE] = "none", [HINT_CPUSET] = "cpuset",
+		[HINT_MEMORY_POLICY] = "memory_policy", [HINT_MEMCG] = "memcg",
+		[HINT_THISNODE] = "thisnode", [HINT_UNKNOWN] = "unknown",
+	};
 
-	return c < sizeof(names) / sizeof(names[0]) ? names[c] : "unknown";
+	jw__str(w, key, names[c < HINT_UNKNOWN ? c : HINT_UNKNOWN]);
 }
 
-/* Bytes kept, or -errno. */
-static long put_event(struct out *out, const struct rec_hdr *hdr)
+static void put_nodes(struct jw *w, const char *key, __u64 nodes)
 {
-	const struct batch_rec *batch = (const void *)hdr;
-	const struct exchange_violation_rec *ev = (const void *)hdr;
-	const struct oom_kill_rec *oom = (const void *)hdr;
-	const struct shortage_rec *sr = (const void *)hdr;
+	if (!nodes)
+		return;
+	jw__arr_begin(w, key);
+	for (__u64 node = 0; node < HINT_NR_NODES; node++) {
+		if (nodes & (1ULL << node))
+			jw__u64(w, NULL, node);
+	}
+	jw__arr_end(w);
+}
+
+static void put_counts(struct jw *w, const char *key, const __u32 *counts)
+{
+	int last = HINT_NR_ORDERS - 1;
+
+	jw__arr_begin(w, key);
+	while (last >= 0 && !counts[last])
+		last--;
+	for (int o = 0; o <= last; o++)
+		jw__u64(w, NULL, counts[o]);
+	jw__arr_end(w);
+}
+
+static void put_pairs(struct jw *w, const char *key, const __u32 *counts)
+{
+	jw__arr_begin(w, key);
+	for (int o = 0; o < HINT_NR_ORDERS; o++) {
+		if (!counts[o])
+			continue;
+		jw__arr_begin(w, NULL);
+		jw__u64(w, NULL, (__u64)o);
+		jw__u64(w, NULL, counts[o]);
+		jw__arr_end(w);
+	}
+	jw__arr_end(w);
+}
+
+#define AS_u64(w, key, v)	jw__u64(w, key, v)
+#define AS_s64(w, key, v)	jw__s64(w, key, v)
+#define AS_flag(w, key, v)	jw__bool(w, key, v)
+#define AS_maybe(w, key, v)	((v) == HINT_UNKNOWN ? (void)0 : jw__bool(w, key, v))
+#define AS_known(w, key, v)	((v) == ~0U ? (void)0 : jw__u64(w, key, v))
+#define AS_comm(w, key, v)	put_comm(w, key, v)
+#define AS_constraint(w, key, v) put_constraint(w, key, v)
+#define AS_nodes(w, key, v)	put_nodes(w, key, v)
+#define AS_counts(w, key, v)	put_counts(w, key, v)
+#define AS_pairs(w, key, v)	put_pairs(w, key, v)
+#define AS_none(w, key, v)	((void)0)
+
+#define PUT_FIELD(as, type, name, dimension)	AS_##as(w, #name, r->name);
+
+/* A function put_NAME() that writes the fields of r, and what has them. */
+#define PUTTER(name, what, fields) \
+	static void put_##name(struct jw *w, const what *r) \
+	{ \
+		fields(PUT_FIELD) \
+	}
+PUTTER(zone, struct zone_snap, ZONE_FIELDS)
+PUTTER(shortage, struct shortage, SHORTAGE_FIELDS)
+PUTTER(open_batch, struct batch_rec, BATCH_OPEN_FIELDS)
+PUTTER(batch, struct batch_rec, BATCH_FIELDS)
+PUTTER(exchange_violation, struct exchange_violation_rec, EXCHANGE_VIOLATION_FIELDS)
+PUTTER(oom_kill, struct oom_kill_rec, OOM_KILL_FIELDS)
+PUTTER(alloc_fail, struct alloc_fail_rec, ALLOC_FAIL_FIELDS)
+PUTTER(direct_reclaim, struct direct_reclaim_rec, DIRECT_RECLAIM_FIELDS)
+PUTTER(compaction_stall, struct compaction_stall_rec, COMPACTION_STALL_FIELDS)
+PUTTER(kswapd_wake, struct kswapd_wake_rec, KSWAPD_WAKE_FIELDS)
+
+static void put_zones(struct jw *w, const struct shortage *s)
+{
+	jw__arr_begin(w, "zones");
+	for (int i = 0; i < s->nr_zones; i++) {
+		jw__obj_begin(w, NULL);
+		put_zone(w, &s->zones[i]);
+		jw__obj_end(w);
+	}
+	jw__arr_end(w);
+	if (s->zones_missing)
+		jw__bool(w, "zones_missing", true);
+}
+
+/* Did the toolkit itself ask? In an interrupt nobody did. */
+static bool is_own(const struct events *e, const struct rec_hdr *hdr, const struct shortage *s)
+{
+	if (s->in_interrupt)
+		return false;
+	if (hdr->tgid == e->tgid)
+		return true;
+	for (unsigned int i = 0; i < e->nr_own; i++) {
+		if (!strncmp(hdr->comm, e->own[i], HINT_COMM_LEN - 1))
+			return true;
+	}
+	return false;
+}
+
+static struct jw *begin_event(const struct rec_hdr *hdr)
+{
 	struct jw *w = out__begin("event", hdr->t_ns);
 
 	jw__str(w, "kind", kind_name(hdr->type));
@@ -157,55 +201,64 @@ static long put_event(struct out *out, const struct rec_hdr *hdr)
 	jw__u64(w, "pid", hdr->tgid);
 	jw__u64(w, "tid", hdr->tid);
 	put_comm(w, "comm", hdr->comm);
+	return w;
+}
+
+/* Bytes kept, or -errno. */
+static long put_event(const struct events *e, const struct rec_hdr *hdr)
+{
+	const struct shortage *s = rec__shortage(hdr);
+	struct jw *w = begin_event(hdr);
+
+#define CASE(id, name, probe, what) \
+	case REC_##id: \
+		put_##name(w, (const struct name##_rec *)hdr); \
+		break;
 	switch (hdr->type) {
-	case REC_BATCH:
-		jw__u64(w, "start_ns", batch->start_ns);
-		jw__u64(w, "sent_ns", batch->sent_ns);
-		jw__u64(w, "ack_ns", batch->ack_ns);
-		jw__u64(w, "done_ns", batch->done_ns);
-		jw__u64(w, "nr_chunks", batch->nr_chunks);
-		jw__u64(w, "nr_pages", batch->nr_pages);
-		jw__u64(w, "min_order", batch->min_order);
-		jw__u64(w, "max_order", batch->max_order);
-		jw__s64(w, "err", batch->err);
-		jw__bool(w, "exchange", batch->exchange);
-		break;
-	case REC_EXCHANGE_VIOLATION:
-		jw__u64(w, "node", ev->node);
-		jw__u64(w, "zone", ev->zone);
-		jw__u64(w, "order", ev->order);
-		jw__s64(w, "free_delta_pages", ev->free_delta_pages);
-		jw__u64(w, "taken_pfn", ev->taken_pfn);
-		jw__u64(w, "released_pfn", ev->released_pfn);
-		break;
-	case REC_OOM_KILL:
-		jw__u64(w, "victim_pid", oom->victim_tgid);
-		put_comm(w, "victim_comm", oom->victim_comm);
-		jw__u64(w, "victim_rss_pages", oom->victim_rss_pages);
-		jw__s64(w, "victim_oom_score_adj", oom->victim_oom_score_adj);
-		jw__bool(w, "memcg", oom->memcg);
-		jw__bool(w, "sysrq", oom->sysrq);
-		jw__str(w, "constraint", constraint_name(oom->constraint));
-		jw__u64(w, "culprit_pid", oom->unknown_request ? 0 : hdr->tgid);
-		put_comm(w, "culprit_comm", oom->unknown_request ? "" : hdr->comm);
-		put_shortage(w, &oom->s);
-		break;
-	case REC_DIRECT_RECLAIM:
-	case REC_COMPACTION_STALL:
-		jw__u64(w, "duration_ns", sr->duration_ns);
-		jw__u64(w, "nr_reclaimed_pages", sr->nr_reclaimed_pages);
-		if (hdr->type == REC_COMPACTION_STALL)
-			jw__s64(w, "result", sr->result);
-		put_shortage(w, &sr->s);
-		break;
-	case REC_KSWAPD_WAKE:
-		jw__u64(w, "node", sr->node);
-		put_shortage(w, &sr->s);
-		break;
-	default:
-		put_shortage(w, &sr->s);
+	HINT_KINDS(CASE)
 	}
-	return out__keep(out);
+#undef CASE
+	if (s) {
+		put_shortage(w, s);
+		jw__bool(w, "own", is_own(e, hdr, s));
+		put_zones(w, s);
+	}
+	return out__keep(e->out);
+}
+
+int events__put_open_batch(struct events *e, const struct batch_rec *batch, __u64 t_ns)
+{
+	struct jw *w;
+
+	if (!out__wants_json(e->out))
+		return 0;
+	w = out__begin("event", t_ns);
+	jw__str(w, "kind", kind_name(REC_BATCH));
+	jw__bool(w, "open", true);
+	put_open_batch(w, batch);
+	return out__end(e->out);
+}
+
+/* ---- the names of all that ---- */
+
+void events__list_fields(FILE *to)
+{
+#define FIELD(as, type, name, dimension) \
+	if (strcmp(#as, "none")) \
+		fprintf(to, "%s " #name " " #as "\n", of);
+#define KIND(id, name, probe, what) \
+	do { \
+		const char *of = #name; \
+		id##_FIELDS(FIELD) \
+	} while (0);
+	HINT_KINDS(KIND)
+#undef KIND
+	const char *of = "shortage";
+
+	SHORTAGE_FIELDS(FIELD)
+	of = "zone";
+	ZONE_FIELDS(FIELD)
+#undef FIELD
 }
 
 /* ---- for people ---- */
@@ -223,12 +276,14 @@ static void print_shortage(const struct shortage *s)
 		printf(" batch out for %.3f ms", (double)s->batch_age_ns / 1e6);
 }
 
-static void print_human(const struct rec_hdr *hdr)
+static void print_human(const struct events *e, const struct rec_hdr *hdr)
 {
+	const struct shortage *s = rec__shortage(hdr);
 	const struct batch_rec *batch = (const void *)hdr;
 	const struct exchange_violation_rec *ev = (const void *)hdr;
 	const struct oom_kill_rec *oom = (const void *)hdr;
-	const struct shortage_rec *sr = (const void *)hdr;
+	const struct alloc_fail_rec *failed = (const void *)hdr;
+	const struct direct_reclaim_rec *stall = (const void *)hdr;
 
 	printf("%12.6f %-18s %.*s[%u] ", (double)hdr->t_ns / 1e9, kind_name(hdr->type),
 	       HINT_COMM_LEN, hdr->comm, hdr->tgid);
@@ -248,43 +303,86 @@ static void print_human(const struct rec_hdr *hdr)
 		break;
 	case REC_OOM_KILL:
 		printf("killed %.*s[%u] rss %.1f MiB%s%s, ", HINT_COMM_LEN, oom->victim_comm,
-		       oom->victim_tgid, (double)oom->victim_rss_pages / MIB_PAGES,
+		       oom->victim_pid, (double)oom->victim_rss_pages / MIB_PAGES,
 		       oom->memcg ? " by cgroup limit" : "", oom->sysrq ? " by sysrq" : "");
-		print_shortage(&oom->s);
+		break;
+	case REC_ALLOC_FAIL:
+		if (failed->memcg == true)
+			printf("the charge to a cgroup failed, ");
 		break;
 	case REC_DIRECT_RECLAIM:
 	case REC_COMPACTION_STALL:
-		printf("%.3f ms, ", (double)sr->duration_ns / 1e6);
-		print_shortage(&sr->s);
+		printf("%.3f ms, ", (double)stall->duration_ns / 1e6);
 		break;
-	default:
-		print_shortage(&sr->s);
+	}
+	if (s) {
+		print_shortage(s);
+		if (is_own(e, hdr, s))
+			printf(", asked by the toolkit itself");
 	}
 	putchar('\n');
 }
 
-void events__flush(struct events *e)
+void events__flush(struct events *e, bool force)
 {
-	int err = out__flush(e->out);
+	long left = out__flush(e->out, force);
 
+	if (left > 0)
+		return;
 	for (int p = 0; p < NR_PROBES; p++) {
-		if (err)
+		if (left < 0)
 			e->nr_unwritten[p] += e->nr_kept[p];
 		e->nr_kept[p] = 0;
 	}
 }
 
-static void keep_line(struct events *e, const struct rec_hdr *hdr, int probe)
+/* len: of all lines kept, or -errno. */
+static void count_line(struct events *e, int probe, long len)
 {
-	long len = probe == PROBE_SAMPLE ? sample__put(e->out, (const void *)hdr) :
-					   put_event(e->out, hdr);
-
 	if (len < 0)
 		e->nr_unwritten[probe]++;
 	else
 		e->nr_kept[probe]++;
-	if (len >= OUT_KEEP_BYTES)
-		events__flush(e);
+	if (len >= OUT_ENOUGH_BYTES)
+		events__flush(e, false);
+}
+
+static void copy_sample(struct sample_rec *to, const struct sample_rec *rec)
+{
+	memcpy(to, rec, SAMPLE_REC_LEN(rec->nr_zones));
+}
+
+void events__end_samples(struct events *e)
+{
+	if (!e->unchanged.nr_zones)
+		return;
+	e->nr_left_out--;
+	count_line(e, PROBE_SAMPLE, sample__put(e->out, &e->unchanged));
+	e->unchanged.nr_zones = 0;
+}
+
+void events__put_sample(struct events *e, const struct sample_rec *rec)
+{
+	bool same = e->last.nr_zones && sample__same(&e->last, rec);
+
+	if (same && rec->hdr.t_ns - e->last.hdr.t_ns < SAMPLE_MAX_GAP_NS) {
+		e->nr_left_out++;
+		copy_sample(&e->unchanged, rec);
+		return;
+	}
+	/* A change began after the last sample without it. */
+	if (!same)
+		events__end_samples(e);
+	e->unchanged.nr_zones = 0;
+	copy_sample(&e->last, rec);
+	count_line(e, PROBE_SAMPLE, sample__put(e->out, rec));
+}
+
+/* A request that had to wait, or got nothing, tells of memory that is short. */
+static void note_shortage(struct events *e, const struct rec_hdr *hdr)
+{
+	if (e->out->memory && (hdr->type == REC_DIRECT_RECLAIM || hdr->type == REC_OOM_KILL))
+		memory__stalled(e->out->memory, time__now_ns());
 }
 
 int events__handle(void *ctx, void *data, size_t size)
@@ -296,11 +394,14 @@ int events__handle(void *ctx, void *data, size_t size)
 		e->nr_bad++;
 		return 0;
 	}
+	note_shortage(e, data);
 	if (probe == PROBE_SAMPLE)
 		e->nr_torn += ((const struct sample_rec *)data)->nr_torn;
-	if (out__wants_json(e->out))
-		keep_line(e, data, probe);
+	if (out__wants_json(e->out) && probe == PROBE_SAMPLE)
+		events__put_sample(e, data);
+	else if (out__wants_json(e->out))
+		count_line(e, probe, put_event(e, data));
 	if (e->out->human && probe != PROBE_SAMPLE)
-		print_human(data);
+		print_human(e, data);
 	return 0;
 }

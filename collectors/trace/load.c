@@ -211,19 +211,21 @@ bool loaded__samples(const struct loaded *l)
 	return false;
 }
 
-void loaded__stop_samples(struct loaded *l)
+int loaded__totals(const struct loaded *l, struct hint_totals *totals)
 {
-	for (unsigned int i = 0; i < nr_trace_probes; i++) {
-		if (trace_probes[i].object != OBJ_SAMPLE)
-			continue;
-		bpf_link__destroy(l->link[i]);
-		l->link[i] = NULL;
-	}
+	__u32 zero = 0;
+
+	memset(totals, 0, sizeof(*totals));
+	if (l->totals_fd < 0)
+		return 0;
+	return bpf_map_lookup_elem(l->totals_fd, &zero, totals) ? -errno : 0;
 }
 
-void loaded__detach(struct loaded *l)
+void loaded__detach(struct loaded *l, enum trace_object o)
 {
 	for (unsigned int i = 0; i < nr_trace_probes; i++) {
+		if (trace_probes[i].object != o)
+			continue;
 		bpf_link__destroy(l->link[i]);
 		l->link[i] = NULL;
 	}
@@ -231,9 +233,10 @@ void loaded__detach(struct loaded *l)
 
 void loaded__free(struct loaded *l)
 {
-	loaded__detach(l);
-	for (int o = 0; o < NR_OBJECTS; o++)
+	for (int o = 0; o < NR_OBJECTS; o++) {
+		loaded__detach(l, o);
 		bpf_object__close(l->object[o].obj);
+	}
 	for (unsigned int i = 0; i < l->nr_adopted; i++)
 		close(l->adopted_fd[i]);
 	loaded__init(l);

@@ -24,8 +24,8 @@ struct loaded {
 	int zone_state_fd;		/* of hint */
 	int totals_fd;
 	/* by index in trace_probes[]: -1 when not loaded */
-	int prog_fd[64];
-	void *link[64];			/* struct bpf_link, of what we attached */
+	int prog_fd[MAX_PROBES];
+	void *link[MAX_PROBES];			/* struct bpf_link, of what we attached */
 	int adopted_fd[128];		/* everything got from pins, to be closed */
 	unsigned int nr_adopted;
 };
@@ -51,11 +51,11 @@ int loaded__attach(struct loaded *l, __u64 sample_ns);
 /* Are samples taken in the kernel? */
 bool loaded__samples(const struct loaded *l);
 
-/* No more samples. */
-void loaded__stop_samples(struct loaded *l);
+/* The batch that is out, if any, and the sums. 0 or -errno. */
+int loaded__totals(const struct loaded *l, struct hint_totals *totals);
 
-/* Detaches what we attached; the maps stay. */
-void loaded__detach(struct loaded *l);
+/* Detaches what we attached of an object; the maps stay. */
+void loaded__detach(struct loaded *l, enum trace_object o);
 
 /* Detaches what we attached and unloads what we loaded; legal at any point. */
 void loaded__free(struct loaded *l);

@@ -41,6 +41,8 @@ struct tracer {
 	struct events events;
 	struct proc_sampler sampler;
 	struct totals totals;
+	struct memory memory;
+	struct sample_rec sample;	/* the one just taken from /proc */
 	struct ring_buffer *ring;
 	sigset_t waiting_mask;	/* of signals while we wait */
 };
@@ -182,11 +184,27 @@ static int say_ready(const char *path)
 	return -EIO;
 }
 
-static void take_records(struct tracer *t)
+static void take_records(struct tracer *t, bool force)
 {
 	if (t->ring)
 		ring_buffer__consume(t->ring);
-	events__flush(&t->events);
+	events__flush(&t->events, force);
+}
+
+static void take_sample(struct tracer *t)
+{
+	if (out__wants_json(&t->out) &&
+	    !proc_sampler__take(&t->sampler, &t->loaded, &t->sample))
+		events__put_sample(&t->events, &t->sample);
+}
+
+/* A line for the host: from here on, or up to here, everything was watched. */
+static void put_edge(struct tracer *t, const char *edge)
+{
+	if (!out__wants_json(&t->out))
+		return;
+	jw__str(out__begin("tracer", time__now_ns()), "edge", edge);
+	out__end(&t->out);
 }
 
 /*
@@ -203,7 +221,7 @@ static void wait_and_take(struct tracer *t, __u64 wait_ns)
 	struct timespec ts = time__to_timespec(wait_ns);
 
 	ppoll(&events, 1, wait_ns == ~0ULL ? NULL : &ts, &t->waiting_mask);
-	take_records(t);
+	take_records(t, false);
 }
 
 static void run(struct tracer *t)
@@ -215,7 +233,6 @@ static void run(struct tracer *t)
 	step = t->opts.interval_ns;
 	if (!by_proc && step < TAKE_NS)
 		step = TAKE_NS;
-	proc_sampler__put(&t->sampler, &t->loaded, &t->out);
 	if (out__wants_json(&t->out))
 		next = now + step;
 	while (!stopping && now < end) {
@@ -226,26 +243,47 @@ static void run(struct tracer *t)
 		if (now < next)
 			continue;
 		if (by_proc)
-			proc_sampler__put(&t->sampler, &t->loaded, &t->out);
+			take_sample(t);
 		/* On the grid of the start; what was missed is left out. */
 		next += ((now - next) / step + 1) * step;
 	}
 }
 
 /*
- * A last sample, then nothing new comes in: what is in the rings and the maps
- * is complete. Of adopted programs, which stay attached, it is what was there.
+ * The batch that is out now is in no event. Its exchanges, together with those
+ * of the batches that are, make up what the last sample says.
+ */
+static void put_open_batch(struct tracer *t)
+{
+	struct hint_totals totals;
+
+	if (loaded__totals(&t->loaded, &totals))
+		return;
+	if (totals.batch.start_ns || totals.batch.nr_exchanges)
+		events__put_open_batch(&t->events, &totals.batch, time__now_ns());
+}
+
+/*
+ * The last sample comes after hinting is no longer watched, so that it and the
+ * batches say the same, and before kills are not. Of adopted programs, which
+ * stay attached, it is what was there.
  */
 static int finish(struct tracer *t)
 {
 	__u64 nr_torn;
 	int err;
 
-	loaded__stop_samples(&t->loaded);
-	take_records(t);
-	proc_sampler__put(&t->sampler, &t->loaded, &t->out);
-	loaded__detach(&t->loaded);
-	take_records(t);
+	loaded__detach(&t->loaded, OBJ_SAMPLE);
+	take_records(t, false);
+	events__end_samples(&t->events);
+	loaded__detach(&t->loaded, OBJ_HINT);
+	loaded__detach(&t->loaded, OBJ_SWAP);
+	take_sample(t);
+	events__end_samples(&t->events);
+	loaded__detach(&t->loaded, OBJ_ALLOCFAIL);
+	take_records(t, true);
+	t->out.memory = NULL;
+	put_open_batch(t);
 	err = totals__put_hists(&t->totals, &t->loaded, &t->out);
 	if (totals__put_losses(&t->totals, &t->loaded, &t->events, &t->out))
 		err = -EIO;
@@ -253,8 +291,12 @@ static int finish(struct tracer *t)
 	if (nr_torn)
 		out__log(&t->out, "%llu zone states changed faster than they could be read",
 			 nr_torn);
+	if (t->out.nr_forced)
+		out__log(&t->out, "%llu writes could not wait until memory was not short",
+			 t->out.nr_forced);
 	if (t->totals.nr_lost)
 		fprintf(stderr, "hinttrace: %llu events were lost\n", t->totals.nr_lost);
+	put_edge(t, "end");
 	return err || t->out.nr_failed ? EXIT_LOST : 0;
 }
 
@@ -264,6 +306,9 @@ static int trace(struct tracer *t)
 	int status = EXIT_INFRA;
 
 	t->events.out = &t->out;
+	t->events.tgid = (__u32)getpid();
+	t->events.nr_own = o->nr_own;
+	memcpy(t->events.own, o->own, sizeof(o->own));
 	if (out__open(&t->out, o->stream, o->json, !o->json && !o->stream))
 		return EXIT_INFRA;
 	if (prepare(t))
@@ -276,6 +321,12 @@ static int trace(struct tracer *t)
 	if (attach(t))
 		goto out;
 	log_probes(t);
+	take_sample(t);
+	memory__init(&t->memory, t->sampler.zones, t->sampler.nr_zones);
+	put_edge(t, "begin");
+	/* From here on nothing is allocated. */
+	if (!o->unprotected)
+		t->out.memory = &t->memory;
 	if (say_ready(o->ready))
 		goto out;
 	run(t);
@@ -306,6 +357,10 @@ int main(int argc, char **argv)
 	t.sampler.vmstat_fd = -1;
 	if (t.opts.mode == MODE_LIST) {
 		probes__describe(stdout);
+		return 0;
+	}
+	if (t.opts.mode == MODE_LIST_FIELDS) {
+		events__list_fields(stdout);
 		return 0;
 	}
 	if (t.opts.mode == MODE_LIST_PROBES) {

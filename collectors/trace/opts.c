@@ -32,9 +32,12 @@ static const char help_text[] =
 "      --pinned DIR      adopt the programs pinned in DIR instead of loading their\n"
 "                        object; once for each object\n"
 "      --strict          fail unless every probe that has no stand-in is attached\n"
+"      --own NAME        tasks of this name belong to the toolkit, as hinttrace does:\n"
+"                        what they ask for is marked; several are allowed\n"
 "      --unprotected     do not lock memory, do not leave the OOM killer's list\n"
 "What there is\n"
 "      --list            events and histograms\n"
+"      --list-fields     what the line of each event holds: kind, name, form\n"
 "      --list-probes     every probe, and whether this kernel has its hook\n"
 "      --dry-run         load into the kernel, attach nothing, show the probes\n"
 "  -v, --verbose         messages of libbpf and the verifier\n"
@@ -57,7 +60,8 @@ static const char help_text[] =
 
 enum {
 	OPT_STREAM = 256, OPT_INTERVAL, OPT_READY, OPT_OBJECTS, OPT_PINNED, OPT_STRICT,
-	OPT_UNPROTECTED, OPT_LIST, OPT_LIST_PROBES, OPT_DRY_RUN,
+	OPT_UNPROTECTED, OPT_LIST, OPT_LIST_PROBES,
+	OPT_LIST_FIELDS, OPT_OWN, OPT_DRY_RUN,
 };
 
 static const struct option long_options[] = {
@@ -72,6 +76,8 @@ static const struct option long_options[] = {
 	{ "unprotected", no_argument, NULL, OPT_UNPROTECTED },
 	{ "list", no_argument, NULL, OPT_LIST },
 	{ "list-probes", no_argument, NULL, OPT_LIST_PROBES },
+	{ "list-fields", no_argument, NULL, OPT_LIST_FIELDS },
+	{ "own", required_argument, NULL, OPT_OWN },
 	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "version", no_argument, NULL, 'V' },
@@ -157,6 +163,16 @@ static int parse_one(struct opts *o, int c)
 		return 0;
 	case OPT_LIST_PROBES:
 		o->mode = MODE_LIST_PROBES;
+		return 0;
+	case OPT_LIST_FIELDS:
+		o->mode = MODE_LIST_FIELDS;
+		return 0;
+	case OPT_OWN:
+		if (o->nr_own == EVENTS_MAX_OWN)
+			return bad_value("--own", optarg, "one of at most 16 names");
+		if (!*optarg || strlen(optarg) >= HINT_COMM_LEN)
+			return bad_value("--own", optarg, "a name of 1 to 15 bytes");
+		o->own[o->nr_own++] = optarg;
 		return 0;
 	case OPT_DRY_RUN:
 		o->mode = MODE_DRY_RUN;

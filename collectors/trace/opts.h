@@ -6,15 +6,18 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
+#include "trace/events.h"
 #include "trace/load.h"
 
-enum trace_mode { MODE_TRACE, MODE_LIST, MODE_LIST_PROBES, MODE_DRY_RUN };
+enum trace_mode { MODE_TRACE, MODE_LIST, MODE_LIST_PROBES, MODE_LIST_FIELDS, MODE_DRY_RUN };
 
 struct opts {
 	enum trace_mode mode;
 	char objects[PATH_MAX];
 	const char *pinned[MAX_PINNED];
 	unsigned int nr_pinned;
+	const char *own[EVENTS_MAX_OWN];
+	unsigned int nr_own;
 	const char *stream;
 	const char *ready;
 	__u64 duration_ns;	/* 0: until a signal */

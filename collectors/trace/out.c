@@ -9,9 +9,9 @@
 #include "common/time.h"
 #include "trace/out.h"
 
-/* Kept lines, less than OUT_KEEP_BYTES of them, and the one that is being made. */
-static char lines[OUT_KEEP_BYTES + JW_LINE_MAX];
-static size_t kept_bytes;
+/* Kept lines, the first of them perhaps written in part, and the one that is being made. */
+static char lines[OUT_KEPT_BYTES + JW_LINE_MAX];
+static size_t written_bytes, kept_bytes;
 static __u64 nr_kept;
 static struct jw line;
 
@@ -76,29 +76,60 @@ long out__keep(struct out *o)
 		return lost(o, 1, (int)len);
 	kept_bytes += (size_t)len;
 	nr_kept++;
-	return (long)kept_bytes;
+	return (long)(kept_bytes - written_bytes);
 }
 
-int out__flush(struct out *o)
+static int write_piece(const struct out *o, const char *piece, size_t len)
 {
-	size_t len = kept_bytes;
+	int err = 0;
+
+	if (o->stream_fd >= 0)
+		err = jw__write_all(o->stream_fd, piece, len);
+	if (!err && o->json)
+		err = jw__write_all(STDOUT_FILENO, piece, len);
+	return err;
+}
+
+/* What is left goes to the front, so there is room for another line. */
+static long hold_back(size_t len)
+{
+	if (written_bytes)
+		memmove(lines, lines + written_bytes, len);
+	written_bytes = 0;
+	kept_bytes = len;
+	return (long)len;
+}
+
+long out__flush(struct out *o, bool force)
+{
 	__u64 nr = nr_kept;
 	int err = 0;
 
+	while (written_bytes < kept_bytes && !err) {
+		size_t len = kept_bytes - written_bytes;
+
+		if (!force && o->memory && memory__is_short(o->memory)) {
+			if (len <= OUT_KEPT_BYTES)
+				return hold_back(len);
+			o->nr_forced++;
+		}
+		len = len < OUT_WRITE_BYTES ? len : OUT_WRITE_BYTES;
+		err = write_piece(o, lines + written_bytes, len);
+		written_bytes += len;
+	}
+	written_bytes = 0;
 	kept_bytes = 0;
 	nr_kept = 0;
-	if (o->stream_fd >= 0)
-		err = jw__write_all(o->stream_fd, lines, len);
-	if (!err && o->json)
-		err = jw__write_all(STDOUT_FILENO, lines, len);
 	return err ? lost(o, nr, err) : 0;
 }
 
 int out__end(struct out *o)
 {
-	long len = out__keep(o);
+	long left = out__keep(o);
 
-	return len < 0 ? (int)len : out__flush(o);
+	if (left >= 0)
+		left = out__flush(o, false);
+	return left < 0 ? (int)left : 0;
 }
 
 void out__log(struct out *o, const char *fmt, ...)

@@ -9,32 +9,10 @@
 
 const char *const trace_object_names[NR_OBJECTS] = { "hint", "swap", "allocfail", "sample" };
 
-const char *const hint_probe_names[NR_PROBES] = {
-	[PROBE_ISOLATE] = "isolate",
-	[PROBE_PUTBACK] = "putback",
-	[PROBE_BATCH] = "batch",
-	[PROBE_EXCHANGE] = "exchange",
-	[PROBE_BUFFER] = "buffer",
-	[PROBE_EXCHANGE_LATENCY] = "exchange_latency",
-	[PROBE_SWAP_OUT] = "swap_out",
-	[PROBE_SWAP_IN] = "swap_in",
-	[PROBE_ZSWAP_OUT] = "zswap_out",
-	[PROBE_ZSWAP_IN] = "zswap_in",
-	[PROBE_ALLOC_FAIL] = "alloc_fail",
-	[PROBE_DIRECT_RECLAIM] = "direct_reclaim",
-	[PROBE_COMPACTION_STALL] = "compaction_stall",
-	[PROBE_KSWAPD_WAKE] = "kswapd_wake",
-	[PROBE_OOM_KILL] = "oom_kill",
-	[PROBE_SAMPLE] = "sample",
-};
+#define NAMED(id, name)	#name,
 
-const char *const hint_drop_names[NR_DROPS] = {
-	[DROP_RING_FULL] = "ring_full",
-	[DROP_NO_ZONE] = "no_zone",
-	[DROP_UNMATCHED] = "unmatched",
-	[DROP_NO_SLOT] = "no_slot",
-	[DROP_RATE] = "rate",
-};
+const char *const hint_probe_names[NR_PROBES] = { HINT_PROBES(NAMED) };
+const char *const hint_drop_names[NR_DROPS] = { HINT_DROPS(NAMED) };
 
 /* name, object, kind, hook, arguments, module, counters */
 #define TP(n, o, h, a, c) \
@@ -81,11 +59,13 @@ struct probe trace_probes[] = {
 
 	{ .name = "af_alloc", .object = OBJ_ALLOCFAIL, .kind = "raw_tp",
 	  .hook = "mm_page_alloc", .nr_args = 3, .counts = PROBE_ALLOC_FAIL },
+	FN("af_charge", OBJ_ALLOCFAIL, "fexit", "__memcg_kmem_charge_page", 3, NO_PROBE),
+	FN("af_reclaim_ask", OBJ_ALLOCFAIL, "fentry", "try_to_free_pages", 4, NO_PROBE),
 	TP("af_reclaim_beg", OBJ_ALLOCFAIL, "mm_vmscan_direct_reclaim_begin", 2,
 	   PROBE_DIRECT_RECLAIM),
 	TP("af_reclaim_end", OBJ_ALLOCFAIL, "mm_vmscan_direct_reclaim_end", 1,
 	   PROBE_DIRECT_RECLAIM),
-	FN("af_compact_beg", OBJ_ALLOCFAIL, "fentry", "try_to_compact_pages", 2,
+	FN("af_compact_beg", OBJ_ALLOCFAIL, "fentry", "try_to_compact_pages", 4,
 	   PROBE_COMPACTION_STALL),
 	FN("af_compact_end", OBJ_ALLOCFAIL, "fexit", "try_to_compact_pages", 6,
 	   PROBE_COMPACTION_STALL),
@@ -205,12 +185,12 @@ static bool needs_symbol(const struct probe *probe, char type, const char *name)
 /* Functions that are in BTF and yet have no symbol of their plain name cannot be attached to. */
 static int check_kallsyms(void)
 {
-	bool found[64] = { false };
+	bool found[MAX_PROBES] = { false };
 	char *line = NULL;
 	size_t size = 0;
 	FILE *f;
 
-	_Static_assert(sizeof(trace_probes) / sizeof(trace_probes[0]) <= 64, "found[]");
+	_Static_assert(sizeof(trace_probes) / sizeof(trace_probes[0]) <= MAX_PROBES, "found[]");
 	f = fopen("/proc/kallsyms", "re");
 	if (!f)
 		return -errno;
@@ -315,15 +295,14 @@ void probes__print(FILE *to)
 
 void probes__describe(FILE *to)
 {
-	fputs("Events\n"
-	      "  batch               chunks handed to the host: isolated, sent, acknowledged, back\n"
-	      "  exchange_violation  an exchange with the buffer that changed the zone's free pages\n"
-	      "  oom_kill            victim, who asked, and the state of every zone\n"
-	      "  alloc_fail          an allocation that returned nothing, opportunistic ones included\n"
-	      "  direct_reclaim      a task had to reclaim for itself, and for how long\n"
-	      "  compaction_stall    a task had to compact for itself, and for how long\n"
-	      "  kswapd_wake         a zone fell below its low watermark\n"
-	      "Histograms (ns)\n"
-	      "  batch_hold, batch_ack, exchange_latency, swap_out, swap_in, zswap_out, zswap_in,\n"
-	      "  direct_reclaim, compaction_stall\n", to);
+#define KIND(id, name, probe, what)	fprintf(to, "  %-19s %s\n", #name, what);
+#define HIST(id, name)			fprintf(to, "  " #name "\n");
+	fputs("Events\n", to);
+	HINT_KINDS(KIND)
+	fputs("Histograms (ns)\n", to);
+	HINT_HISTS(HIST)
+	SWAP_HISTS(HIST)
+	ALLOCFAIL_HISTS(HIST)
+#undef KIND
+#undef HIST
 }

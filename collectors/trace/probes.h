@@ -22,6 +22,7 @@ enum probe_state {
 };
 
 #define NO_PROBE	NR_PROBES
+#define MAX_PROBES	64
 
 struct probe {
 	/* fixed */

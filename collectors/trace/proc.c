@@ -12,7 +12,7 @@
 #include "trace/proc.h"
 #include "trace/sample.h"
 
-#define TEXT_BYTES	(1024 * 1024)
+#define TEXT_BYTES	(512 * 1024)
 
 static int open_proc(const char *path, int *fd)
 {
@@ -76,28 +76,28 @@ static int read_zone_state(int fd, __u32 node, __u32 zone, struct zone_state *st
 
 static int read_zones(struct proc_sampler *s, const struct loaded *l, struct sample_rec *rec)
 {
-	struct zoneinfo_zone zones[HINT_SAMPLE_ZONES];
 	long len = proc_file__read(s->zoneinfo_fd, s->text, TEXT_BYTES);
 	int nr;
 
 	if (len < 0)
 		return (int)len;
-	nr = zoneinfo__parse(s->text, zones, HINT_SAMPLE_ZONES);
+	nr = zoneinfo__parse(s->text, s->zones, HINT_SAMPLE_ZONES);
 	if (nr < 0)
 		return nr;
 	for (int i = 0; i < nr; i++) {
 		struct zone_sample *z = &rec->zones[i];
 		int torn;
 
-		z->node = zones[i].node;
-		z->zone = zones[i].zone;
-		z->free_pages = zones[i].free_pages;
+		z->node = s->zones[i].node;
+		z->zone = s->zones[i].zone;
+		z->free_pages = s->zones[i].free_pages;
 		torn = read_zone_state(l->zone_state_fd, z->node, z->zone, &z->st);
 		if (torn < 0)
 			return torn;
 		rec->nr_torn += (__u32)torn;
 	}
 	rec->nr_zones = (__u32)nr;
+	s->nr_zones = (size_t)nr;
 	return 0;
 }
 
@@ -121,26 +121,19 @@ static int read_counts(struct proc_sampler *s, struct sample_rec *rec)
 	return 0;
 }
 
-int proc_sampler__put(struct proc_sampler *s, const struct loaded *l, struct out *out)
+int proc_sampler__take(struct proc_sampler *s, const struct loaded *l, struct sample_rec *rec)
 {
-	static struct sample_rec rec;
 	int err;
 
-	if (!out__wants_json(out))
-		return 0;
-	memset(&rec, 0, sizeof(rec));
-	rec.hdr.t_ns = time__now_ns();
-	err = read_zones(s, l, &rec);
+	memset(rec, 0, sizeof(*rec));
+	rec->hdr.t_ns = time__now_ns();
+	err = read_zones(s, l, rec);
 	if (!err)
-		err = read_counts(s, &rec);
-	s->nr_torn += rec.nr_torn;
-	if (!err) {
-		long len = sample__put(out, &rec);
-
-		return len < 0 ? (int)len : out__flush(out);
-	}
-	if (!s->complained)
+		err = read_counts(s, rec);
+	s->nr_torn += rec->nr_torn;
+	if (err && !s->complained) {
 		fprintf(stderr, "hinttrace: cannot take a sample: %s\n", strerror(-err));
-	s->complained = true;
+		s->complained = true;
+	}
 	return err;
 }

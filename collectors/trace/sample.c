@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <string.h>
+
 #include "trace/sample.h"
 
-const char *const sample_count_names[NR_SAMPLE_COUNTS] = {
-	[COUNT_PSWPIN] = "pswpin",
-	[COUNT_PSWPOUT] = "pswpout",
-	[COUNT_ZSWPIN] = "zswpin",
-	[COUNT_ZSWPOUT] = "zswpout",
-	[COUNT_OOM_KILL] = "oom_kill",
-	[COUNT_COMPACT_STALL] = "compact_stall",
-	[COUNT_PGFAULT] = "pgfault",
-	[COUNT_PGMAJFAULT] = "pgmajfault",
-	[COUNT_ALLOCSTALL] = "allocstall",
-};
+#define NAMED(id, name)	#name,
+
+const char *const sample_count_names[NR_SAMPLE_COUNTS] = { SAMPLE_COUNTS(NAMED) };
 
 static __u64 dt(const struct zone_state *st, __u64 t_ns)
 {
@@ -26,6 +20,14 @@ __u64 zone_state__held_at(const struct zone_state *st, __u64 t_ns)
 __u64 zone_state__uncompensated_at(const struct zone_state *st, __u64 t_ns)
 {
 	return st->uncompensated_page_ns + (__u64)st->uncompensated_pages * dt(st, t_ns);
+}
+
+bool sample__same(const struct sample_rec *a, const struct sample_rec *b)
+{
+	if (a->nr_zones != b->nr_zones || a->nr_torn || b->nr_torn ||
+	    memcmp(a->counts, b->counts, sizeof(a->counts)))
+		return false;
+	return !memcmp(a->zones, b->zones, a->nr_zones * sizeof(a->zones[0]));
 }
 
 /*

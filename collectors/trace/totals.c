@@ -10,17 +10,12 @@
 #include "common/time.h"
 #include "trace/totals.h"
 
+#define NAMED(id, name)	[HIST_##id] = #name,
+
 static const char *const hist_names[NR_OBJECTS][8] = {
-	[OBJ_HINT] = { [HIST_BATCH_HOLD] = "batch_hold", [HIST_BATCH_ACK] = "batch_ack" },
-	[OBJ_SWAP] = {
-		[HIST_EXCHANGE_LATENCY] = "exchange_latency", [HIST_SWAP_OUT] = "swap_out",
-		[HIST_SWAP_IN] = "swap_in", [HIST_ZSWAP_OUT] = "zswap_out",
-		[HIST_ZSWAP_IN] = "zswap_in",
-	},
-	[OBJ_ALLOCFAIL] = {
-		[HIST_DIRECT_RECLAIM] = "direct_reclaim",
-		[HIST_COMPACTION_STALL] = "compaction_stall",
-	},
+	[OBJ_HINT] = { HINT_HISTS(NAMED) },
+	[OBJ_SWAP] = { SWAP_HISTS(NAMED) },
+	[OBJ_ALLOCFAIL] = { ALLOCFAIL_HISTS(NAMED) },
 };
 
 int totals__init(struct totals *t)
@@ -166,10 +161,13 @@ static bool is_counted(const struct loaded *l, enum hint_probe probe, enum trace
 	return false;
 }
 
+/* Of samples what shows no change is left out on purpose: it counts as not taken. */
 static int put_loss(struct totals *t, struct out *out, enum hint_probe probe,
-		    const struct probe_stat *stat, __u64 misses, __u64 unwritten)
+		    const struct probe_stat *stat, __u64 misses, const struct events *e)
 {
-	__u64 recorded = stat->recorded - unwritten, lost = misses + unwritten;
+	__u64 unwritten = e->nr_unwritten[probe], lost = misses + unwritten;
+	__u64 left_out = probe == PROBE_SAMPLE ? e->nr_left_out : 0;
+	__u64 recorded = stat->recorded - left_out - unwritten;
 	struct jw *w;
 
 	for (int d = 0; d < NR_DROPS; d++)
@@ -182,7 +180,7 @@ static int put_loss(struct totals *t, struct out *out, enum hint_probe probe,
 		return 0;
 	w = out__begin("loss", time__now_ns());
 	jw__str(w, "probe", hint_probe_names[probe]);
-	jw__u64(w, "seen", stat->seen + misses);
+	jw__u64(w, "seen", stat->seen - left_out + misses);
 	jw__u64(w, "recorded", recorded);
 	jw__obj_begin(w, "dropped");
 	for (int d = 0; d < NR_DROPS; d++) {
@@ -194,6 +192,10 @@ static int put_loss(struct totals *t, struct out *out, enum hint_probe probe,
 	if (unwritten)
 		jw__u64(w, "stream", unwritten);
 	jw__obj_end(w);
+	if (left_out)
+		jw__u64(w, "left_out", left_out);
+	if (stat->backward)
+		jw__u64(w, "backward", stat->backward);
 	return out__end(out);
 }
 
@@ -217,10 +219,11 @@ int totals__put_losses(struct totals *t, const struct loaded *l, const struct ev
 		for (int c = 0; c < t->nr_cpus; c++) {
 			sum.seen += t->stats[c].seen;
 			sum.recorded += t->stats[c].recorded;
+			sum.backward += t->stats[c].backward;
 			for (int d = 0; d < NR_DROPS; d++)
 				sum.dropped[d] += t->stats[c].dropped[d];
 		}
-		if (put_loss(t, out, p, &sum, recursion_misses(l, p), e->nr_unwritten[p]))
+		if (put_loss(t, out, p, &sum, recursion_misses(l, p), e))
 			err = out->err;
 	}
 	if (e->nr_bad) {

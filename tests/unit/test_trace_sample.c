@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* SOURCES: collectors/trace/sample.c collectors/trace/out.c collectors/common/json.c */
+/* SOURCES: collectors/trace/sample.c collectors/trace/out.c collectors/trace/memory.c collectors/common/json.c */
 /* LIBS: -lm */
 #include <stdlib.h>
 #include <unistd.h>
@@ -53,7 +53,7 @@ static void test_line(void)
 
 	ok(fd >= 0 && !out__open(&out, path, false, false), "a stream");
 	is_s64(sample__put(&out, &rec), (long)sizeof(want) - 1, "a line");
-	is_s64(out__flush(&out), 0, "written");
+	is_s64(out__flush(&out, false), 0, "written");
 	ok(read(fd, got, sizeof(got) - 1) > 0, "and read");
 	is_str(got, want, "zones, their sums, counters: as the record format has it");
 	out__close(&out);

@@ -33,19 +33,26 @@ cp "$build/guest/hinttrace" "$build/guest/hintsay" "$work/payload/" &&
 	tar -C "$work/payload" -cf "$work/payload.tar" . &&
 	truncate -s %2M "$work/payload.tar" || exit 69
 
-# boot ARM MEMORY BALLOON-PROPERTIES: one run under the virtual clock, acknowledgements take 20 ms.
+# boot NAME MEMORY BALLOON-PROPERTIES [OPTION]...: one run under the virtual
+# clock, acknowledgements take 20 ms.
 boot() {
-	mkdir -p "$work/$1"
-	timeout 400 "$build/bin/hintrun" boot --clock virtual --mem "$2" --payload "$work/payload.tar" \
+	name=$1 memory=$2 balloon=$3
+	shift 3
+	mkdir -p "$work/$name"
+	timeout 400 "$build/bin/hintrun" boot --clock virtual --mem "$memory" --payload "$work/payload.tar" \
 		--kernel "$build/kernel" --qemu "$build/qemu" --rootfs "$build/rootfs" \
 		--append "page_reporting.page_reporting_order=9 page_reporting.delay_ms=50" \
-		--balloon "x-report-ack-base-ns=20000000$3" --ports "$work/$1" \
-		--console "$work/$1.console" 2>"$work/$1.qemu"
-	mv "$work/$1/work.stream" "$work/$1.work"
-	mv "$work/$1/trace.stream" "$work/$1.trace"
+		--balloon "x-report-ack-base-ns=20000000$balloon" --ports "$work/$name" \
+		--console "$work/$name.console" -- "$@" 2>"$work/$name.qemu"
+	mv "$work/$name/work.stream" "$work/$name.work"
+	mv "$work/$name/trace.stream" "$work/$name.trace"
 }
 
 boot reporting 256M ,free-page-reporting=on
 boot buffer 288M ,free-page-reporting=on,hint-buffer-size=32M
+# Two nodes, the CPU on the first.
+boot nodes 256M ,free-page-reporting=on \
+	-object memory-backend-ram,id=ram0,size=128M -numa node,nodeid=0,cpus=0,memdev=ram0 \
+	-object memory-backend-ram,id=ram1,size=128M -numa node,nodeid=1,memdev=ram1
 
-python3 "$top/tests/vm/trace_check.py" "$work" reporting buffer
+python3 "$top/tests/vm/trace_check.py" "$work" reporting buffer nodes

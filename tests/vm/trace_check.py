@@ -77,6 +77,58 @@ def check_kills(arm: str, work: list[dict], events: list[dict]) -> None:
     )
 
 
+SHORTAGES = ("oom_kill", "alloc_fail", "direct_reclaim", "compaction_stall", "kswapd_wake")
+
+
+def check_requests(arm: str, work: list[dict], events: list[dict]) -> None:
+    """Who asked, and what for."""
+    of = [e for e in events if e["kind"] in SHORTAGES]
+    late = [e for e in of if e["state_ns"] > e["t_ns"] + 1_000_000]
+    ok(bool(of) and not late, f"{arm}: zones are sampled before or as the event is", late[:1])
+    own = [e for e in of if e["own"] != (e["comm"] == "perl")]
+    ok(not own, f"{arm}: events of the tasks named are the toolkit's own, and no other: the tracer has none", own[:1])
+    charges = within(events, phase(work, "charge"), "alloc_fail")
+    ok(
+        bool(charges) and all(e["memcg"] and e["constraint"] == "memcg" for e in charges if e["comm"] == "perl"),
+        f"{arm}: a charge to a cgroup that fails is no failed allocation",
+        charges[:1],
+    )
+    of_system = [e for e in of if e not in charges and e["kind"] == "alloc_fail" and e.get("memcg") is not False]
+    ok(not of_system, f"{arm}: ... and what is one is not said to be a charge", of_system[:1])
+    kills = within(events, phase(work, "kills"), "oom_kill")
+    nodes = [0, 1] if arm == "nodes" else [0]
+    ok(
+        all(k["constraint"] == "none" and k["allowed_nodes"] == nodes for k in kills),
+        f"{arm}: a request that is not bound may use every node",
+        [(k["constraint"], k.get("allowed_nodes")) for k in kills],
+    )
+    if arm != "nodes":
+        bound = [e for e in of if e["constraint"] not in ("none", "memcg")]
+        ok(not bound, f"{arm}: with one node no request is bound", bound[:1])
+        return
+    for name, constraint in (("cpuset", "cpuset"), ("policy", "memory_policy")):
+        span = phase(work, name)
+        kill = within(events, span, "oom_kill")
+        ok(
+            [(k["victim_comm"], k["constraint"], k.get("allowed_nodes")) for k in kill] == [("tail", constraint, [1])],
+            f"{arm}: a kill bound by {constraint} says so, and to which node",
+            [(k["victim_comm"], k["constraint"], k.get("allowed_nodes")) for k in kill],
+        )
+        stalls = [
+            e
+            for kind in ("direct_reclaim", "compaction_stall")
+            for e in within(events, span, kind)
+            if e["comm"] == "tail" and e["gfp"] & 0x100000
+        ]
+        ok(
+            bool(stalls) and all(e["constraint"] == constraint and e["allowed_nodes"] == [1] for e in stalls),
+            f"{arm}: and so do its stalls",
+            [(e["kind"], e["gfp"], e["constraint"], e.get("allowed_nodes")) for e in stalls][:3],
+        )
+        free = [z for k in kill for z in k["zones"] if z["node"] == 0 and z["free_pages"] > 8192]
+        ok(bool(free), f"{arm}: while the other node has memory", [k["zones"] for k in kill])
+
+
 def check_zones(arm: str, events: list[dict]) -> None:
     """What a snapshot says must fit together."""
     zones = [z for e in events for z in e.get("zones", [])]
@@ -91,6 +143,8 @@ def check_zones(arm: str, events: list[dict]) -> None:
     ok(not wrong, f"{arm}: free blocks by order make up the free pages", wrong[:1])
     wrong = [z for z in zones if not z["min_pages"] <= z["low_pages"] <= z["high_pages"]]
     ok(not wrong, f"{arm}: watermarks ascend", wrong[:1])
+    wrong = [z for z in zones if z["cma_pages"] or z.get("isolated_pageblocks")]
+    ok(not wrong, f"{arm}: nothing is CMA or isolated here", wrong[:1])
 
 
 def check_hinting(arm: str, trace: list[dict], events: list[dict], hists: dict) -> None:
@@ -130,6 +184,11 @@ def check_hinting(arm: str, trace: list[dict], events: list[dict], hists: dict) 
         ok(sums == {0}, f"{arm}: in every sample the buffer lacks what is held", sums)
         ok(all(b["exchange"] for b in batches), f"{arm}: every batch says that it was exchanged")
         ok(
+            sum(b["nr_exchanges"] for b in batches) == last["exchanges"],
+            f"{arm}: the exchanges of all batches are those of the samples",
+            (sum(b["nr_exchanges"] for b in batches), last["exchanges"]),
+        )
+        ok(
             hists["exchange_latency"]["n"] == last["exchanges"],
             f"{arm}: every exchange was timed",
             (hists["exchange_latency"]["n"], last["exchanges"]),
@@ -143,16 +202,20 @@ def check_hinting(arm: str, trace: list[dict], events: list[dict], hists: dict) 
         ok(hists["exchange_latency"]["n"] == 0 == last["exchanges"], f"{arm}: nothing was exchanged")
 
 
-def check_samples(arm: str, trace: list[dict]) -> None:
+def check_samples(arm: str, work: list[dict], trace: list[dict]) -> None:
     """The first and the last are read from /proc, those between are taken in the kernel."""
     samples = [x for x in trace if x["type"] == "sample"]
     own = [x["t_ns"] for x in samples[1:-1]]
     steps = [b - a for a, b in zip(own, own[1:])]
     ok(
-        len(own) > 50 and all(abs(s - 100_000_000) < 5_000_000 for s in steps),
-        f"{arm}: a sample every 100 ms, to 5 ms",
+        len(own) > 50
+        and all(abs((s + 50_000_000) % 100_000_000 - 50_000_000) < 5_000_000 and s < 5_200_000_000 for s in steps),
+        f"{arm}: a sample every 100 ms, to 5 ms, or none for up to 5 s",
         (len(own), min(steps, default=0), max(steps, default=0)),
     )
+    begin, end = phase(work, "idle")
+    nr = sum(begin <= t <= end for t in own)
+    ok(4 <= nr <= 40, f"{arm}: 20 s in which little happens are few samples", nr)
     names = {tuple(x["vmstat"]) for x in samples}
     zones = {tuple((z["node"], z["zone"]) for z in x["zones"]) for x in samples}
     ok(len(names) == 1 and len(zones) == 1, f"{arm}: the same zones and counters from both", (names, zones))
@@ -163,7 +226,7 @@ def check_samples(arm: str, trace: list[dict]) -> None:
         if b["vmstat"][name] < a["vmstat"][name]
     ]
     ok(not falls, f"{arm}: no counter falls, from one source to the other either", falls[:1])
-    # At rest: less than 100 ms and a tracer that stops lie between the two.
+    # At rest: up to 5 s and a tracer that stops lie between the two.
     kernel, proc = samples[-2], samples[-1]
     apart = [
         (a, b)
@@ -235,13 +298,20 @@ def check_arm(folder: Path, arm: str) -> None:
             print(f"# {arm}: {x['text']}")
     events = [x for x in trace if x["type"] == "event"]
     hists = {x["name"]: x for x in trace if x["type"] == "hist"}
+    edges = [i for i, x in enumerate(trace) if x["type"] == "tracer"]
+    ok(
+        [trace[i]["edge"] for i in edges] == ["begin", "end"] and edges[-1] == len(trace) - 1,
+        f"{arm}: the tracer says that it begins, and as the very last that it ends",
+        edges,
+    )
     if len(hists) != 9 or not any(x["type"] == "sample" for x in trace):
         ok(False, f"{arm}: nine histograms and samples", sorted(hists))
         return
     check_kills(arm, work, events)
+    check_requests(arm, work, events)
     check_zones(arm, events)
     check_hinting(arm, trace, events, hists)
-    check_samples(arm, trace)
+    check_samples(arm, work, trace)
     check_losses(arm, trace, events)
     check_paging(arm, work, hists)
 
