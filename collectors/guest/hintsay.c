@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -25,11 +26,21 @@
 #define EXIT_INFRA	69
 #define MAX_ZONES	64
 #define MAX_WORD	64
-/* A log line is cut here; escaped six-fold it still fits a stream line. */
-#define MAX_TEXT	4096
+#define MAX_PARAMETERS	64
+/*
+ * Longer lines of a log come out as several. Each is one write of at most 512
+ * bytes, unless many of its bytes need escapes, and of less than a page with
+ * the worst: the port's driver allocates what is written at once, and this
+ * must not ask for memory in blocks while the workload is short of it. One
+ * write a line is also why lines of several writers do not mix.
+ */
+#define MAX_TEXT	360
+#define SHORT_LINE	4000
+#define FILE_BYTES	(512 * 1024)
 
-static char line_buf[JW_LINE_MAX];
-static char file_buf[512 * 1024];
+static char short_line[SHORT_LINE];
+/* Of hello only: a process that copies a log should be small. */
+static char *file_buf;
 
 static const char usage_text[] =
 "Usage: hintsay hello\n"
@@ -74,7 +85,7 @@ static bool is_word(const char *s)
 
 static void begin(struct jw *w, const char *type)
 {
-	jw__init(w, line_buf, sizeof(line_buf));
+	jw__init(w, short_line, sizeof(short_line));
 	jw__obj_begin(w, NULL);
 	jw__str(w, "type", type);
 }
@@ -144,7 +155,7 @@ static unsigned long long balloon_features(void)
 
 static int read_proc(const char *path)
 {
-	long len = proc_file__read_path(path, file_buf, sizeof(file_buf));
+	long len = proc_file__read_path(path, file_buf, FILE_BYTES);
 
 	if (len >= 0)
 		return 0;
@@ -180,6 +191,34 @@ static int say_zones(struct jw *w)
 	return 0;
 }
 
+static int not_hidden(const struct dirent *d)
+{
+	return d->d_name[0] != '.';
+}
+
+/* All that the module says of itself, whatever this kernel has; none without it. */
+static void say_parameters(struct jw *w)
+{
+	static const char dir[] = "/sys/module/page_reporting/parameters";
+	struct dirent **names;
+	int nr = scandir(dir, &names, not_hidden, alphasort);
+
+	jw__obj_begin(w, "parameters");
+	for (int i = 0; i < nr; i++) {
+		char path[sizeof(dir) + sizeof(names[i]->d_name) + 1], text[256];
+
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]->d_name);
+		if (i < MAX_PARAMETERS && proc_file__read_path(path, text, sizeof(text)) >= 0) {
+			text[strcspn(text, "\n")] = '\0';
+			jw__str(w, names[i]->d_name, text);
+		}
+		free(names[i]);
+	}
+	if (nr >= 0)
+		free(names);
+	jw__obj_end(w);
+}
+
 static int say_hello(void)
 {
 	static const char *const names[] = { "MemTotal", "SwapTotal" };
@@ -190,7 +229,14 @@ static int say_hello(void)
 	int status;
 
 	uname(&uts);
-	begin(&w, "hello");
+	file_buf = malloc(FILE_BYTES + JW_LINE_MAX);
+	if (!file_buf) {
+		fprintf(stderr, "hintsay: no memory to read /proc into\n");
+		return EXIT_INFRA;
+	}
+	jw__init(&w, file_buf + FILE_BYTES, JW_LINE_MAX);
+	jw__obj_begin(&w, NULL);
+	jw__str(&w, "type", "hello");
 	jw__str(&w, "release", uts.release);
 	status = read_proc("/proc/cmdline");
 	if (status)
@@ -220,6 +266,7 @@ static int say_hello(void)
 		(__u64)read_number("/sys/kernel/mm/page_reporting/buffer_wanted_pages", 0));
 	jw__u64(&w, "buffer_held_pages",
 		(__u64)read_number("/sys/kernel/mm/page_reporting/buffer_held_pages", 0));
+	say_parameters(&w);
 	status = say_zones(&w);
 	return status ? status : finish(&w, "hello");
 }
@@ -302,27 +349,56 @@ static int say_text(const char *src, char *text, size_t len)
 	return finish(&w, "log");
 }
 
-/* Lines longer than MAX_TEXT come out as several. */
+/* Of a text that is cut at len: how many bytes at its end begin a character and do not finish it. */
+static size_t unfinished(const char *text, size_t len)
+{
+	for (size_t back = 1; back <= 3 && back <= len; back++) {
+		unsigned char c = (unsigned char)text[len - back];
+
+		if ((c & 0xc0) == 0x80)
+			continue;
+		return c >= 0xf0 ? (back < 4) * back : c >= 0xe0 ? (back < 3) * back :
+		       c >= 0xc0 ? (back < 2) * back : 0;
+	}
+	return 0;
+}
+
+/*
+ * It copies for as long as the workload runs, so it must not need memory then:
+ * all it has is locked, and it reads and writes without stdio.
+ */
 static int say_log(const char *src)
 {
-	static char text[MAX_TEXT + 1];
-	size_t len = 0;
-	int status = 0, c;
+	static char in[4096], text[MAX_TEXT + 1];
+	char rest[4];
+	size_t len = 0, cut;
+	int status = 0;
+	ssize_t n;
 
 	if (!is_word(src))
 		return usage_error("not a source name", src);
+	mlockall(MCL_CURRENT | MCL_FUTURE);
 	/* Keeps reading after a failed write: the writer must not die of SIGPIPE. */
-	while ((c = getchar_unlocked()) != EOF) {
-		text[len++] = (char)c;
-		if (c != '\n' && len < MAX_TEXT)
+	while ((n = read(STDIN_FILENO, in, sizeof(in))) != 0) {
+		if (n < 0 && errno == EINTR)
 			continue;
-		if (!status)
-			status = say_text(src, text, len);
-		len = 0;
+		if (n < 0)
+			break;
+		for (ssize_t i = 0; i < n; i++) {
+			text[len++] = in[i];
+			if (in[i] != '\n' && len < MAX_TEXT)
+				continue;
+			cut = in[i] == '\n' ? 0 : unfinished(text, len);
+			memcpy(rest, text + len - cut, cut);
+			if (!status)
+				status = say_text(src, text, len - cut);
+			memcpy(text, rest, cut);
+			len = cut;
+		}
 	}
 	if (len && !status)
 		status = say_text(src, text, len);
-	if (ferror(stdin) && !status) {
+	if (n < 0 && !status) {
 		perror("hintsay: cannot read standard input");
 		status = EXIT_INFRA;
 	}

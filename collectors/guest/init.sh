@@ -106,7 +106,15 @@ hintsay hello
 mkfifo $HINT_DIR/tracer.out $HINT_DIR/workload.out
 hintsay log tracer <$HINT_DIR/tracer.out &
 tracer_reader=$!
-hinttrace --stream "$trace_port" --objects $HINT_DIR/bpf \
+# What these ask for is not the workload's: their own names, and those of the
+# workload's load generator and other helpers, one a line in its file `own`.
+set -- --own init --own hintsay
+if [ -r $HINT_DIR/workload/own ]; then
+	while read -r name; do
+		[ -z "$name" ] || set -- "$@" --own "$name"
+	done <$HINT_DIR/workload/own
+fi
+hinttrace --stream "$trace_port" --objects $HINT_DIR/bpf "$@" \
 	--ready $HINT_DIR/tracer.ready >$HINT_DIR/tracer.out 2>&1 3>&- &
 tracer=$!
 # 30 s of guest time: attaching takes under one.
@@ -138,10 +146,19 @@ else
 	drained $workload_reader
 fi
 
-# SIGTERM is the tracer's clean end: it writes its totals, then exits.
+# SIGTERM is the tracer's clean end: it writes its totals, then exits. One that
+# was gone before has not seen what is to be reported: no status of the workload
+# is worth anything then. (1: it lost events, which its own lines say.)
+[ -e /proc/$tracer/exe ] && alive=1 || alive=0
 kill -TERM $tracer 2>/dev/null
-wait $tracer || log "the tracer ended with status $?"
+wait $tracer
+tracer_status=$?
 drained $tracer_reader
+if [ $alive -eq 0 ] || [ $tracer_status -gt 1 ]; then
+	echo "the tracer did not live to the end of the workload: status $tracer_status" |
+		hintsay log init
+	status=$EX_INFRA
+fi
 hintsay sync
 hintsay bye $status
 power_off
