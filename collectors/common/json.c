@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "common/fd.h"
 #include "common/json.h"
 
 void jw__init(struct jw *w, char *buf, size_t size)
@@ -223,28 +221,6 @@ void jw__bool(struct jw *w, const char *key, bool v)
 	put_cstr(w, v ? "true" : "false");
 }
 
-void jw__null(struct jw *w, const char *key)
-{
-	put_prefix(w, key);
-	put_cstr(w, "null");
-}
-
-void jw__double(struct jw *w, const char *key, double v)
-{
-	char s[32];
-
-	if (!isfinite(v)) {
-		jw__null(w, key);
-		return;
-	}
-	put_prefix(w, key);
-	/* 15 digits read well; 17 always give the same double back. */
-	snprintf(s, sizeof(s), "%.15g", v);
-	if (strtod(s, NULL) != v)
-		snprintf(s, sizeof(s), "%.17g", v);
-	put_cstr(w, s);
-}
-
 void jw__str(struct jw *w, const char *key, const char *s)
 {
 	put_prefix(w, key);
@@ -267,19 +243,16 @@ long jw__finish(struct jw *w)
 
 int jw__write_all(int fd, const char *buf, size_t len)
 {
-	ssize_t n;
+	int err = 0;
 
-	while (len) {
-		n = write(fd, buf, len < JW_WRITE_MAX ? len : JW_WRITE_MAX);
-		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		buf += n;
-		len -= (size_t)n;
+	while (len && !err) {
+		size_t piece = len < JW_WRITE_MAX ? len : JW_WRITE_MAX;
+
+		err = fd__write_all(fd, buf, piece);
+		buf += piece;
+		len -= piece;
 	}
-	return 0;
+	return err;
 }
 
 /* Not every file can be locked; then a line is only as whole as its write(2). */

@@ -44,8 +44,6 @@ void jw__arr_end(struct jw *w);
 void jw__u64(struct jw *w, const char *key, __u64 v);
 void jw__s64(struct jw *w, const char *key, __s64 v);
 void jw__bool(struct jw *w, const char *key, bool v);
-void jw__null(struct jw *w, const char *key);
-void jw__double(struct jw *w, const char *key, double v);	/* inf, nan: null */
 /* Any bytes: control characters escaped, what is not UTF-8 becomes U+FFFD. */
 void jw__str(struct jw *w, const char *key, const char *s);
 
@@ -63,7 +61,7 @@ long jw__finish(struct jw *w);
 int jw__line(struct jw *w, int fd);
 
 /*
- * All of buf, or -errno: repeats write(2) after EINTR and short writes.
+ * fd__write_all() of all of buf. 0 or -errno.
  *
  * In pieces, because a virtio-serial port allocates a buffer as large as the
  * write: 64 KiB would ask the kernel for a block of order 4, which fails first

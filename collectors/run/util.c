@@ -91,23 +91,6 @@ int file__read(const char *path, size_t max, char **data, size_t *len)
 	return 0;
 }
 
-int fd__write_all(int fd, const void *data, size_t len)
-{
-	const char *p = data;
-
-	while (len) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 int file__replace(const char *path, const void *data, size_t len)
 {
 	char tmp[PATH_MAX];

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/fd.h"
+
 /* Exit statuses of hintrun (69 is EX_UNAVAILABLE of sysexits). */
 enum {
 	STATUS_DONE = 0,	/* every cell is done */
@@ -36,7 +38,6 @@ bool str__is_name(const char *s, size_t max_len);
 int file__read(const char *path, size_t max, char **data, size_t *len);
 /* Write under a temporary name, flush, rename. */
 int file__replace(const char *path, const void *data, size_t len);
-int fd__write_all(int fd, const void *data, size_t len);
 bool file__is_executable(const char *path);
 
 int dir__make(const char *path);	/* with its parents, mode 0777 less umask */

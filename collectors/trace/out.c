@@ -84,9 +84,9 @@ static int write_piece(const struct out *o, const char *piece, size_t len)
 	int err = 0;
 
 	if (o->stream_fd >= 0)
-		err = jw__write_all(o->stream_fd, piece, len);
+		err = fd__write_all(o->stream_fd, piece, len);
 	if (!err && o->json)
-		err = jw__write_all(STDOUT_FILENO, piece, len);
+		err = fd__write_all(STDOUT_FILENO, piece, len);
 	return err;
 }
 

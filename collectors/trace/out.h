@@ -5,6 +5,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
+#include "common/fd.h"
 #include "common/json.h"
 #include "trace/memory.h"
 

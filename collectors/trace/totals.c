@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/hist.h"
+#include "common/hist_json.h"
 #include "common/time.h"
 #include "trace/totals.h"
 
@@ -88,26 +89,17 @@ static void print_bars(const char *name, const struct hist_cpu *h)
 	}
 }
 
-static int put_hist(struct out *out, const char *name, const struct hist_cpu *h)
+static int put_hist(struct out *out, const char *name, struct hist_cpu *h)
 {
 	struct jw *w = out__begin("hist", time__now_ns());
+	const struct hist hist = {
+		.sub_bits = HIST_SUB_BITS, .n = h->n, .sum = h->sum, .max = h->max,
+		.counts = h->counts, .nr = HIST_NR_SLOTS,
+	};
 
 	jw__str(w, "name", name);
 	jw__str(w, "unit", "ns");
-	jw__u64(w, "sub_bits", HIST_SUB_BITS);
-	jw__u64(w, "n", h->n);
-	jw__u64(w, "sum", h->sum);
-	jw__u64(w, "max", h->max);
-	jw__arr_begin(w, "counts");
-	for (int i = 0; i < HIST_NR_SLOTS; i++) {
-		if (!h->counts[i])
-			continue;
-		jw__arr_begin(w, NULL);
-		jw__u64(w, NULL, (__u64)i);
-		jw__u64(w, NULL, h->counts[i]);
-		jw__arr_end(w);
-	}
-	jw__arr_end(w);
+	hist__write(&hist, w);
 	return out__end(out);
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/common/json.c */
+/* SOURCES: collectors/common/json.c collectors/common/fd.c */
 /* LIBS: -lm */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -34,7 +33,6 @@ static void test_values(void)
 	jw__s64(&w, "s", -9223372036854775807LL - 1);
 	jw__bool(&w, "t", true);
 	jw__bool(&w, "f", false);
-	jw__null(&w, "z");
 	jw__arr_begin(&w, "a");
 	jw__arr_begin(&w, NULL);
 	jw__u64(&w, NULL, 1);
@@ -46,18 +44,11 @@ static void test_values(void)
 	jw__str(&w, "e", "");
 	jw__obj_end(&w);
 	is_str(line(&w), "{\"u\":18446744073709551615,\"s\":-9223372036854775808,"
-	       "\"t\":true,\"f\":false,\"z\":null,\"a\":[[1,2],{}],\"e\":\"\"}",
+	       "\"t\":true,\"f\":false,\"a\":[[1,2],{}],\"e\":\"\"}",
 	       "all kinds of values");
 
-	jw__arr_begin(&w, NULL);
-	jw__double(&w, NULL, 0.1);
-	jw__double(&w, NULL, 1.0 / 3);
-	jw__double(&w, NULL, 250);
-	jw__double(&w, NULL, INFINITY);
-	jw__double(&w, NULL, NAN);
-	jw__arr_end(&w);
-	is_str(line(&w), "[0.1,0.33333333333333331,250,null,null]",
-	       "the writer is empty after a line; doubles");
+	jw__u64(&w, NULL, 7);
+	is_str(line(&w), "7", "the writer is empty after a line");
 }
 
 static void test_strings(void)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: workloads/memcached/mcload_tally.c workloads/memcached/mcload_out.c collectors/common/hist.c collectors/common/hist_json.c collectors/common/json.c */
+/* SOURCES: workloads/memcached/mcload_tally.c workloads/memcached/mcload_out.c collectors/common/hist.c collectors/common/hist_json.c collectors/common/json.c collectors/common/fd.c */
 /* LIBS: -lm -pthread */
 #include <unistd.h>
 

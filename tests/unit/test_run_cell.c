@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run/plan/cell.c collectors/run/plan/hash.c collectors/run/util.c */
+/* SOURCES: collectors/run/plan/cell.c collectors/run/plan/hash.c collectors/run/util.c collectors/common/fd.c */
 /* LIBS: -ljansson -lnettle */
 #define _GNU_SOURCE
 #include <errno.h>

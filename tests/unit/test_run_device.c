@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run/vm/device.c collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/util.c */
+/* SOURCES: collectors/run/vm/device.c collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/util.c collectors/common/fd.c */
 /* LIBS: -ljansson */
 /* The device's counters, and a ledger that must balance. */
 #include <stdio.h>

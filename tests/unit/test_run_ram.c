@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run/vm/ram.c collectors/run/util.c */
+/* SOURCES: collectors/run/vm/ram.c collectors/run/util.c collectors/common/fd.c */
 /* LIBS: */
 /*
  * How much of a guest's RAM is in host memory, against a real process (this

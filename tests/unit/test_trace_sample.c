@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* SOURCES: collectors/trace/sample.c collectors/trace/out.c collectors/trace/memory.c collectors/common/json.c */
+/* SOURCES: collectors/trace/sample.c collectors/trace/out.c collectors/trace/memory.c collectors/common/json.c collectors/common/fd.c */
 /* LIBS: -lm */
 #include <stdlib.h>
 #include <unistd.h>

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "common/fd.h"
 #include "common/json.h"
 
 /*
