@@ -74,6 +74,23 @@ for cell in "$tmp"/a/*/cell.json; do
 	done
 done
 
+# What nobody watched is no result, whatever the workload says.
+mkdir -p "$tmp/killer"
+cat >"$tmp/killer/run" <<'END'
+#!/bin/sh
+hintsay phase measure begin
+kill -KILL "$(cat $HINT_DIR/tracer.ready)"
+sleep 1
+hintsay phase measure end
+END
+chmod +x "$tmp/killer/run"
+build/bin/hintrun run --workload "$tmp/killer" --arms none --repeats 1 --mem 256M \
+	--clock virtual --accel tcg --seed 7 --out "$tmp/k" >"$tmp/killer.log" 2>&1
+ok $((! $?)) "a run whose tracer was killed by the workload fails"
+said=$(find "$tmp/k" -name work.stream -exec cat {} +)
+has "$said" 'the tracer did not live to the end of the workload: status 137' "the guest says why"
+has "$said" '"status":69' "... and that it could not do its part"
+
 for record in "$tmp"/a/buffer-*/record.jsonl; do
 	has "$(tail -n 1 "$record")" '"status":"done"' "the record of buffer ends with done"
 	has "$(cat "$record")" 'hello from <b>./run</b>' "output of the workload is in the record"
