@@ -26,6 +26,10 @@ static __always_inline __u64 len__bounded(__u64 len, __u64 max)
 
 /* ---- failed allocations ---- */
 
+/*
+ * Not static, as no state in these objects is: clang 14 splits a static
+ * structure into its fields and leaves BTF that the kernel refuses.
+ */
 struct rate_now {
 	__u64 second;
 	__u32 nr;
