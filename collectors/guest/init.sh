@@ -111,7 +111,10 @@ tracer_reader=$!
 set -- --own init --own hintsay
 if [ -r $HINT_DIR/workload/own ]; then
 	while read -r name; do
-		[ -z "$name" ] || set -- "$@" --own "$name"
+		case $name in
+		'' | '#'*) ;;
+		*) set -- "$@" --own "$name" ;;
+		esac
 	done <$HINT_DIR/workload/own
 fi
 hinttrace --stream "$trace_port" --objects $HINT_DIR/bpf "$@" \
@@ -149,7 +152,8 @@ fi
 # SIGTERM is the tracer's clean end: it writes its totals, then exits. One that
 # was gone before has not seen what is to be reported: no status of the workload
 # is worth anything then. (1: it lost events, which its own lines say.)
-[ -e /proc/$tracer/exe ] && alive=1 || alive=0
+alive=0
+[ -e /proc/$tracer/exe ] && alive=1
 kill -TERM $tracer 2>/dev/null
 wait $tracer
 tracer_status=$?
