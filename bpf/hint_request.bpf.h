@@ -142,6 +142,16 @@ static __always_inline void request__bind(struct mem_request *r, __u32 first, __
 	r->nodes = 0;
 }
 
+/* Of a zone that was read as a number, not handed to the program. */
+static __always_inline __u32 zone__read_node(struct zone *zone)
+{
+	struct zone___numa *numa = (void *)zone;
+
+	if (!zone)
+		return NO_NODE;
+	return bpf_core_field_exists(numa->node) ? BPF_CORE_READ(numa, node) : 0;
+}
+
 static __always_inline void request__of(struct mem_request *r, struct zonelist *zonelist,
 					nodemask_t *nodemask, __u32 gfp, __u16 order)
 {
@@ -150,7 +160,7 @@ static __always_inline void request__of(struct mem_request *r, struct zonelist *
 	__builtin_memset(r, 0, sizeof(*r));
 	r->gfp = gfp;
 	r->order = order;
-	request__bind(r, zone ? zone__node(zone) : NO_NODE,
+	request__bind(r, zone__read_node(zone),
 		      nodemask ? read_u64(nodemask) : ALL_NODES, gfp__is_atomic(gfp));
 }
 
