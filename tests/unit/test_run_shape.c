@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run/record/shape.c collectors/run/util.c */
+/* SOURCES: collectors/run/record/shape.c collectors/run/util.c collectors/common/fd.c */
 /* LIBS: -ljansson */
 /*
  * Every field of every line a guest may send, from the description itself:
