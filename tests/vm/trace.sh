@@ -28,6 +28,7 @@ fi
 mkdir -p "$work/payload/bpf" || exit 69
 cp "$build/guest/hinttrace" "$build/guest/hintsay" "$work/payload/" &&
 	cp "$build"/bpf/*.bpf.o "$work/payload/bpf/" &&
+	gcc -static -O2 -o "$work/payload/fillpipes" "$top/tests/vm/fillpipes.c" &&
 	cp "$top/tests/vm/trace.init" "$work/payload/init" &&
 	chmod +x "$work/payload/init" &&
 	tar -C "$work/payload" -cf "$work/payload.tar" . &&

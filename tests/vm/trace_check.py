@@ -85,11 +85,11 @@ def check_requests(arm: str, work: list[dict], events: list[dict]) -> None:
     of = [e for e in events if e["kind"] in SHORTAGES]
     late = [e for e in of if e["state_ns"] > e["t_ns"] + 1_000_000]
     ok(bool(of) and not late, f"{arm}: zones are sampled before or as the event is", late[:1])
-    own = [e for e in of if e["own"] != (e["comm"] == "perl")]
+    own = [e for e in of if e["own"] != (e["comm"] == "fillpipes")]
     ok(not own, f"{arm}: events of the tasks named are the toolkit's own, and no other: the tracer has none", own[:1])
     charges = within(events, phase(work, "charge"), "alloc_fail")
     ok(
-        bool(charges) and all(e["memcg"] and e["constraint"] == "memcg" for e in charges if e["comm"] == "perl"),
+        bool(charges) and all(e["memcg"] and e["constraint"] == "memcg" for e in charges if e["comm"] == "fillpipes"),
         f"{arm}: a charge to a cgroup that fails is no failed allocation",
         charges[:1],
     )

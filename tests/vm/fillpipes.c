@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Fills pipes until the kernel has no page for one more: a charge to a cgroup
+ * that fails, where the OOM killer may not help. Exit status 0 when it was ENOMEM.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int main(void)
+{
+	static const char page[4096];
+
+	for (int i = 0; i < 500; i++) {
+		int fd[2];
+
+		if (pipe2(fd, O_NONBLOCK))
+			break;
+		while (write(fd[1], page, sizeof(page)) > 0)
+			;
+		if (errno != EAGAIN)
+			break;
+	}
+	perror("fillpipes");
+	return errno != ENOMEM;
+}
