@@ -20,7 +20,6 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-#include "common/fd.h"
 #include "common/json.h"
 #include "common/num.h"
 #include "common/time.h"
@@ -229,7 +228,7 @@ static void take_line(const char *name, char *line, size_t len, struct reading *
 		++*edges;
 	}
 	line[len - 1] = '\n';
-	err = fd__write_all(OUT_FD, line, len);
+	err = jw__write_all(OUT_FD, line, len);
 	if (err)
 		die(EXIT_INFRA, "descriptor 3", -err);
 }

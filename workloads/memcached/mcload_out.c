@@ -25,7 +25,7 @@ static void *writer(void *arg)
 		if (atomic_load(&o->stop) && o->next_out == o->next_in)
 			return NULL;
 		i = o->next_out++ % OUT_NR_LINES;
-		err = fd__write_all(o->fd, o->lines[i].text, o->lines[i].len);
+		err = jw__write_all(o->fd, o->lines[i].text, o->lines[i].len);
 		if (err && !o->err)
 			o->err = err;
 		sem_post(&o->nr_room);

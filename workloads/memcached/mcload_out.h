@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "common/fd.h"
 #include "common/json.h"
 
 /*

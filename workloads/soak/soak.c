@@ -29,12 +29,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-<<<<<<< HEAD
 #include "common/opts.h"
 #include "common/proc.h"
-=======
-#include "common/num.h"
->>>>>>> cfe5d5f (common: one write loop and one random generator; drop JSON values nothing writes)
 #include "common/rng.h"
 #include "common/time.h"
 
@@ -73,10 +69,6 @@ struct tally {
 	volatile uint64_t nr_mismatches;
 };
 
-<<<<<<< HEAD
-=======
-/* Of this process. */
->>>>>>> cfe5d5f (common: one write loop and one random generator; drop JSON values nothing writes)
 static struct rng rng;
 
 static uint64_t pattern(uint64_t tag, size_t word)
