@@ -31,8 +31,7 @@
  * Longer lines of a log come out as several. Each is one write of at most 512
  * bytes, unless many of its bytes need escapes, and of less than a page with
  * the worst: the port's driver allocates what is written at once, and this
- * must not ask for memory in blocks while the workload is short of it. One
- * write a line is also why lines of several writers do not mix.
+ * must not ask for memory in blocks while the workload is short of it.
  */
 #define MAX_TEXT	360
 #define SHORT_LINE	4000
