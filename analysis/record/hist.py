@@ -66,17 +66,21 @@ def needed(q: float) -> int:
     return round(TAIL_REQUESTS / (1.0 - q))
 
 
-def quantile(h: Hist, q: float) -> float | None:
-    """Largest value of the bucket with rank ceil(q n), not above the maximum; None when n is too small."""
-    if h.n < needed(q):
+def quantile(h: Hist, q: float, lost: int = 0) -> float | None:
+    """Largest value of the bucket with rank ceil(q n), not above the maximum; None when n is too small.
+
+    `lost` requests more than the histogram has rank as slowest: LOST_NS when the rank falls on one.
+    """
+    n = h.n + lost
+    if n < needed(q):
         return None
-    rank = max(int(np.ceil(q * h.n - 1e-9)), 1)
+    rank = max(int(np.ceil(q * n - 1e-9)), 1)
     seen = 0
-    for i, n in h.counts:
-        seen += n
+    for i, count in h.counts:
+        seen += count
         if seen >= rank:
             return float(min(upper(i, h.sub_bits), h.max))
-    return float(h.max)
+    return float(LOST_NS if lost else h.max)
 
 
 def ccdf(h: Hist) -> tuple[np.ndarray, np.ndarray]:

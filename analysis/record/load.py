@@ -138,8 +138,6 @@ class _Builder:
         end: End = make_reader(DESCRIPTION.line("end"), self.schema, End)(o, place)
         if self.schema == 1:
             end = end._replace(guests=(EndGuest(end.device or {}, end.ledger, end.loss or LossSum()),))
-        elif end.nr_lines != self.nr_lines:
-            raise bad(place, "nr_lines", f"says {end.nr_lines}, {self.nr_lines} lines are before it")
         else:
             one = end.guests[0] if end.guests else EndGuest(None, None, LossSum())
             end = end._replace(device=one.device, ledger=one.ledger, loss=one.loss)

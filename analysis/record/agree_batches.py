@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Invariants of batches: chunks, held memory, the buffer and the integrals follow from the batches."""
+
+from __future__ import annotations
+
+import bisect
+
+from analysis.record.facts import (
+    BATCH_SLACK_NS,
+    COUNT_SLACK_NS,
+    INTEGRAL_SHARE,
+    Facts,
+    Found,
+)
+from analysis.record.model import PAGE_BYTES
+
+
+def chunks(f: Facts) -> Found:
+    """Chunks of batches against the tracer's own counts of isolating and putting back."""
+    if not f.whole("batch"):
+        return
+    closed = sum(b.nr_chunks for b in f.taken if not b.open)
+    every = sum(b.nr_chunks for b in f.taken)
+    # What was exchanged goes back into the buffer, everything else onto a free list.
+    back = "buffer" if f.record.spec.buffer_bytes else "putback"
+    # Older records have no line for a batch that was out as the tracer ended.
+    untold = f.record.schema == 1 and f.samples and f.samples[-1].held_pages > 0
+    for probe, least, most in (("isolate", every, every), (back, closed, every)):
+        loss = f.losses.get(probe)
+        if loss is None or loss.nr_lost or not loss.seen:
+            continue
+        if not least <= loss.recorded <= most and not (untold and loss.recorded >= least):
+            yield loss.line or 0, f"{probe} {loss.recorded}, chunks in batches {least} to {most}"
+
+
+def exchanges(f: Facts) -> Found:
+    for x, y in zip(f.samples, f.samples[1:], strict=False):
+        if y.exchanges < x.exchanges or y.exchange_free_delta_pages < x.exchange_free_delta_pages:
+            yield y.line or 0, f"fewer exchanges, or less moved by them, than a sample before: {y.exchanges}"
+            return
+    if len(f.samples) < 2 or not f.whole("batch"):
+        return
+    a, b = f.samples[0], f.samples[-1]
+    counted = b.exchanges - a.exchanges
+    lent = [x for x in f.batches if x.exchange]
+    sure = sum(x.nr_chunks for x in lent if a.t_ns < x.start_ns and f.done(x) < b.t_ns)
+    most = sum(x.nr_chunks for x in lent if a.t_ns <= f.done(x) and x.start_ns <= b.t_ns)
+    # Older records have no line for a batch that was out as the tracer ended.
+    untold = f.record.schema == 1 and b.held_pages > 0
+    if not sure <= counted <= most and not (untold and counted >= sure):
+        yield b.line or 0, f"{counted} exchanges counted, {sure} to {most} chunks in exchange batches"
+
+
+def overlap(f: Facts) -> Found:
+    for a, b in zip(f.batches, f.batches[1:], strict=False):
+        if b.start_ns < f.done(a):
+            yield b.line or 0, "a batch begins before the one before it is back"
+            return
+
+
+def in_order(f: Facts) -> Found:
+    for b in f.batches:
+        steps = [b.start_ns, *([b.sent_ns] if b.sent_ns else ())]
+        if not b.open:
+            steps += [*([b.ack_ns] if b.ack_ns else ()), b.done_ns]
+        if steps != sorted(steps):
+            yield b.line or 0, "a batch is not begun, sent, answered and back in this order"
+        small, large = b.min_order or 0, b.max_order if b.max_order is not None else 64
+        if not b.nr_chunks << small <= b.nr_pages <= b.nr_chunks << large:
+            yield b.line or 0, f"{b.nr_pages} pages in {b.nr_chunks} chunks of order {b.min_order} to {b.max_order}"
+
+
+def held(f: Facts) -> Found:
+    """Held pages of a sample: those of the batch that is out."""
+    if not f.whole("batch"):
+        return
+    starts = [b.start_ns for b in f.taken]
+    for s in f.samples:
+        held, uncompensated = s.held_pages, s.uncompensated_pages
+        if uncompensated > held:
+            yield s.line or 0, f"{uncompensated} pages uncompensated, only {held} held"
+            return
+        i = bisect.bisect_right(starts, s.t_ns + BATCH_SLACK_NS) - 1
+        near = [b for b in f.taken[max(i - 1, 0) : i + 1] if s.t_ns - BATCH_SLACK_NS <= f.done(b)]
+        most = max((b.nr_pages for b in near), default=0)
+        out = [
+            b
+            for b in near
+            if b.sent_ns and b.sent_ns + BATCH_SLACK_NS < s.t_ns and (b.open or s.t_ns + BATCH_SLACK_NS < b.ack_ns)
+        ]
+        least = out[0].nr_pages if len(out) == 1 else 0
+        untold = f.record.schema == 1 and (not f.taken or s.t_ns > f.done(f.taken[-1]))
+        if not least <= held <= most and not untold:
+            yield s.line or 0, f"{held} pages held, {least} to {most} in the batch that is out"
+            return
+
+
+def buffer(f: Facts) -> Found:
+    guest = f.record.guest
+    if guest is None or not f.record.spec.buffer_bytes:
+        return
+    for s in f.samples:
+        together = f.record.buffer_level(s) + s.held_pages
+        if together != guest.buffer_held_pages or s.uncompensated_pages:
+            yield (
+                s.line or 0,
+                f"buffer {f.record.buffer_level(s)} + held {s.held_pages} pages of {guest.buffer_held_pages},"
+                f" {s.uncompensated_pages} uncompensated",
+            )
+            return
+
+
+def largest(f: Facts) -> Found:
+    device = f.record.end.device
+    most = device.get("bytes_out_max")
+    if not f.batches or not most or not f.whole("batch"):
+        return
+    largest = max(b.nr_pages for b in f.batches) * PAGE_BYTES
+    all_traced = device.get("batches") == sum(bool(b.sent_ns) for b in f.batches)
+    if largest > most or (all_traced and largest != most):
+        yield 0, f"largest batch {largest} bytes, the device had {most} out at most"
+
+
+def integrals(f: Facts) -> Found:
+    limit = f.record.spec.given_bytes // PAGE_BYTES
+    for a, b in zip(f.samples, f.samples[1:], strict=False):
+        held = b.held_page_ns - a.held_page_ns
+        exposed = b.uncompensated_page_ns - a.uncompensated_page_ns
+        span = b.t_ns - a.t_ns + COUNT_SLACK_NS
+        if not 0 <= held <= limit * span or exposed < 0:
+            yield b.line or 0, f"held memory grew by {held} page ns in {span / 1e6:.0f} ms of a guest of {limit} pages"
+            return
+        if exposed > held + limit * COUNT_SLACK_NS:
+            yield b.line or 0, f"exposure grew by {exposed} page ns, held memory by {held}"
+            return
+    if len(f.samples) < 2 or not f.whole("batch"):
+        return
+    first, last = f.samples[0], f.samples[-1]
+
+    def overlap(begin: int, end: int) -> int:
+        return max(min(end, last.t_ns) - max(begin, first.t_ns), 0)
+
+    sure = sum(b.nr_pages * overlap(b.sent_ns, last.t_ns if b.open else b.ack_ns) for b in f.taken if b.sent_ns)
+    most = sum(b.nr_pages * overlap(b.start_ns, f.done(b)) for b in f.taken)
+    total = last.held_page_ns - first.held_page_ns
+    slack = INTEGRAL_SHARE * most + sum(b.nr_pages for b in f.taken) * BATCH_SLACK_NS
+    untold = f.record.schema == 1 and last.held_pages > 0
+    if total < sure - slack or (total > most + slack and not untold):
+        yield last.line or 0, f"held integral {total} page ns, batches were out for {sure} to {most}"

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Invariants between guest and host: device counters, host memory, the ledger."""
+
+from __future__ import annotations
+
+import bisect
+
+from analysis.record.facts import (
+    BESIDE_RAM_BYTES,
+    NEVER_TOUCHED_BYTES,
+    RSS_SLACK_BYTES,
+    SEND_SLACK_NS,
+    Facts,
+    Found,
+)
+from analysis.record.model import PAGE_BYTES
+
+
+def device_bytes(f: Facts) -> Found:
+    """Bytes the device received, against the batches sent, at every host sample."""
+    if not f.whole("batch"):
+        return
+    sent = sorted((b.sent_ns, b.nr_pages * PAGE_BYTES) for b in f.batches if b.sent_ns)
+    times = [t for t, _ in sent]
+    sums = [0]
+    for _, n in sent:
+        sums.append(sums[-1] + n)
+    slack = SEND_SLACK_NS[f.record.spec.clock]
+    # What is sent after the tracer has ended is in no batch; in older records nor is the one out then.
+    until = f.samples[-1].t_ns if f.samples else 0
+    if f.record.schema == 1:
+        until = min(until, max((b.done_ns for b in f.batches), default=0))
+    base: int | None = None
+    for h in f.record.host_samples:
+        received = (h.device or {}).get("bytes_received")
+        low, high = (bisect.bisect_right(times, h.t_ns + d) for d in (-slack, slack))
+        if received is None or low != high or not f.samples or not f.samples[0].t_ns <= h.t_ns < until:
+            continue
+        if base is None:
+            base = received - sums[low]
+        elif received - base != sums[low]:
+            yield h.line or 0, f"the device received {received - base} bytes, batches sent have {sums[low]}"
+            return
+
+
+def answers(f: Facts) -> Found:
+    """The modelled host answers no earlier than its model says."""
+    spec = f.record.spec
+    for b in f.batches:
+        if b.open or b.err or not b.sent_ns or not b.ack_ns:
+            continue
+        model = spec.ack_base_ns + spec.ack_per_chunk_ns * b.nr_chunks
+        # The device counts from when it has the batch, the guest from just before.
+        if b.ack_ns - b.sent_ns < model:
+            yield b.line or 0, f"answered after {b.ack_ns - b.sent_ns} ns, the host model takes {model} ns"
+            return
+
+
+def resident(f: Facts) -> Found:
+    """No more resident than given, nor than the whole process has."""
+    given = f.record.spec.given_bytes
+    for h in f.record.host_samples:
+        if h.rss_bytes > given + BESIDE_RAM_BYTES:
+            yield h.line or 0, f"{h.rss_bytes} bytes of guest RAM resident, {given} were given"
+            return
+        if h.process_rss_bytes is not None and h.rss_bytes > h.process_rss_bytes:
+            yield h.line or 0, f"guest RAM {h.rss_bytes} bytes resident, the whole process {h.process_rss_bytes}"
+            return
+
+
+def backed(f: Facts) -> Found:
+    """What the guest uses is in host memory: free + resident >= given - never touched."""
+    guest = f.record.guest
+    if f.record.schema == 1 or guest is None or len(f.samples) < 2:
+        return
+    times = [s.t_ns for s in f.samples]
+    # Of the guest's own total, so that what the kernel keeps for itself at boot is on neither side.
+    total = guest.mem_total_kib * 1024
+    for h in f.record.host_samples:
+        i = bisect.bisect_left(times, h.t_ns)
+        if not 0 < i < len(times):
+            continue
+        idle = max(
+            s.free_pages + (0 if f.record.spec.buffer_bytes else s.held_pages)
+            for s in f.samples[max(i - 2, 0) : i + 2]
+        )
+        inside = h.rss_bytes + (h.swap_bytes or 0)
+        if inside + idle * PAGE_BYTES < total - NEVER_TOUCHED_BYTES:
+            yield (
+                h.line or 0,
+                f"{inside} bytes resident and {idle * PAGE_BYTES} free in the guest, of {total} it manages",
+            )
+            return
+
+
+def follows_discard(f: Facts) -> Found:
+    """Resident memory falls by no more than the device discarded (or the host swapped out)."""
+    if f.record.schema == 1:
+        return
+    last = None
+    for h in f.record.host_samples:
+        discarded = (h.device or {}).get("bytes_discarded")
+        if discarded is None:
+            continue
+        if last is not None:
+            h0, discarded0 = last
+            fell = h0.rss_bytes - h.rss_bytes - (h.swap_bytes or 0) + (h0.swap_bytes or 0)
+            if fell > discarded - discarded0 + RSS_SLACK_BYTES:
+                yield h.line or 0, f"resident memory fell by {fell} bytes, {discarded - discarded0} were discarded"
+                return
+        last = h, discarded
+
+
+def ledger(f: Facts) -> Found:
+    """Bytes hinted = received = discarded + skipped."""
+    for one in f.record.end.guests:
+        if one.ledger is not None and one.ledger.ok is False:
+            yield 0, one.ledger.detail or "bytes hinted, received and discarded differ"

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Invariants of time: everything happens within the record, and the record covers what is measured."""
+
+from __future__ import annotations
+
+from analysis.record.facts import HOST_SLACK_NS, SAMPLE_SLACK_NS, SECOND, Facts, Found
+from analysis.record.hist import LOST_NS
+
+
+def times(f: Facts) -> Found:
+    end = f.end_ns + SAMPLE_SLACK_NS
+    r = f.record
+    for x in (*r.phases, *r.shortages, *r.batches, *r.exits, *r.violations, *r.load_samples, *r.lags):
+        if x.t_ns > end:
+            yield x.line or 0, f"{x.t_ns} ns is after the last sample at {f.end_ns} ns"
+            return
+    for h in r.host_samples:
+        if r.spec.clock == "virtual" and h.t_ns > end + HOST_SLACK_NS:
+            yield h.line or 0, f"host sample at {h.t_ns} ns, the last of the guest at {f.end_ns} ns"
+            return
+
+
+def durations(f: Facts) -> Found:
+    end = f.end_ns + SAMPLE_SLACK_NS
+    for s in f.record.shortages:
+        took = s.duration_ns or 0
+        if s.t_ns + took > end or s.batch_age_ns > s.t_ns:
+            yield s.line or 0, f"{s.kind} of {took} ns, batch of {s.batch_age_ns} ns in a record of {end} ns"
+            return
+    for h in f.record.all_hists:
+        if h.unit == "ns" and h.max > end and not (h.lost and h.max == LOST_NS):
+            yield h.line or 0, f"{h.name}: {h.max} ns in a record of {end} ns"
+    for s in f.record.load_samples:
+        took = max((x for x in (s.p50_us, s.p99_us, s.max_us) if x * 1000 < LOST_NS), default=0)
+        if s.n and took * 1000 > end:
+            yield s.line or 0, f"a request took {took:.0f} us in a record of {end} ns"
+            return
+    for b in f.batches:
+        if not b.open and b.done_ns > end:
+            yield b.line or 0, f"a batch is back at {b.done_ns} ns, the record ends at {end} ns"
+            return
+
+
+def covered(f: Facts) -> Found:
+    if f.measured is None:
+        return
+    begin, end = f.measured
+    if not f.samples or f.samples[-1].t_ns < end - SAMPLE_SLACK_NS or f.samples[0].t_ns > begin + SAMPLE_SLACK_NS:
+        last = f.samples[-1] if f.samples else None
+        when = f"from {f.samples[0].t_ns} to {last.t_ns} ns" if last else "not at all"
+        yield (last.line or 0) if last else 0, f"measured from {begin} to {end} ns, guest sampled {when}"
+    host = [h for h in f.record.host_samples if h.t_ns <= end + HOST_SLACK_NS]
+    if not host or host[-1].t_ns < end - HOST_SLACK_NS or host[0].t_ns > begin + HOST_SLACK_NS:
+        yield (host[-1].line or 0) if host else 0, f"measured from {begin} to {end} ns, host samples end before"
+    loads = f.record.load_samples
+    if loads and loads[-1].t_ns < end - 2 * SECOND:
+        yield loads[-1].line or 0, f"measured until {end} ns, load samples end at {loads[-1].t_ns} ns"
+
+
+def rounds(f: Facts) -> Found:
+    open_index: int | None = None
+    last: int | None = None
+    for p in f.record.phases:
+        if p.name != "round" or p.index is None:
+            continue
+        if p.begin:
+            if open_index is not None or (last is not None and p.index != last + 1):
+                yield p.line or 0, f"round {p.index} begins after round {last}"
+                return
+            open_index = last = p.index
+        elif p.index != open_index:
+            yield p.line or 0, f"round {p.index} ends, {open_index} had begun"
+            return
+        else:
+            open_index = None
+
+
+def tracer(f: Facts) -> Found:
+    if f.record.schema == 1:
+        return
+    begin = next((x for x in f.record.tracer if x.edge == "begin"), None)
+    end = next((x for x in f.record.tracer if x.edge == "end"), None)
+    if begin is None or end is None:
+        yield 0, "the tracer never said that it had " + ("begun" if begin is None else "ended")
+    elif f.measured and not begin.t_ns <= f.measured[0] <= f.measured[1] <= end.t_ns:
+        yield end.line or 0, f"the tracer lived from {begin.t_ns} to {end.t_ns} ns, measured {f.measured}"

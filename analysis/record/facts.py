@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A record with what several invariants need of it, and their tolerances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from analysis.record.model import MIB, Batch, GuestSample, Loss, Record
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+
+# Samples are 100 ms apart; the last one may be that much before the end of what is measured.
+SAMPLE_SLACK_NS = 250 * MS
+# Host samples are 100 ms of wall time apart, in which a guest on the virtual clock may sleep for longer.
+HOST_SLACK_NS = 10 * SECOND
+# Load samples are 250 ms apart, and the last one closes just after the phase.
+LOAD_SLACK_NS = 250 * MS
+# vmstat sums up CPUs while they count: an event this close to a sample may be on either side.
+COUNT_SLACK_NS = 2 * MS
+# Between the kernel's begin of a batch and the tracer's note of it.
+BATCH_SLACK_NS = MS
+# A batch on its way to the device when the host reads its counters.
+SEND_SLACK_NS = {"virtual": MS, "real": 50 * MS}
+INTEGRAL_SHARE = 0.002
+# QEMU's memory of a guest beside its RAM: firmware, video, ROMs.
+BESIDE_RAM_BYTES = 32 * MIB
+# What the guest has handed out and never touched: preallocated tables, per-CPU areas, slack of slabs.
+NEVER_TOUCHED_BYTES = 24 * MIB
+RSS_SLACK_BYTES = 2 * MIB
+MAX_CONSOLE_BYTES = 64 * MIB
+
+EVENT_PROBES = ("oom_kill", "alloc_fail", "direct_reclaim", "compaction_stall", "kswapd_wake")
+
+# (line of record.jsonl, what is wrong) for everything found; line 0 when no single one can be named.
+Found = Iterator[tuple[int, str]]
+
+
+class Facts:
+    """A record with what several invariants need of it."""
+
+    def __init__(self, record: Record, folder: Path | None) -> None:
+        self.record = record
+        self.folder = folder
+
+    @cached_property
+    def losses(self) -> dict[str, Loss]:
+        return {x.probe: x for x in self.record.losses}
+
+    def whole(self, probe: str) -> bool:
+        """The probe has a loss line, and it says that nothing was lost."""
+        loss = self.losses.get(probe)
+        return loss is not None and not loss.nr_lost
+
+    @cached_property
+    def samples(self) -> tuple[GuestSample, ...]:
+        return self.record.guest_samples
+
+    @cached_property
+    def measured(self) -> tuple[int, int] | None:
+        begins = [p.t_ns for p in self.record.phases if p.name == "measure" and p.begin]
+        ends = [p.t_ns for p in self.record.phases if p.name == "measure" and not p.begin]
+        return (min(begins), max(ends)) if begins and ends else None
+
+    @cached_property
+    def batches(self) -> tuple[Batch, ...]:
+        return tuple(sorted(self.record.batches, key=lambda b: b.start_ns))
+
+    @cached_property
+    def taken(self) -> tuple[Batch, ...]:
+        """Batches of chunks taken from free memory; those of the buffer itself, told once, are not held."""
+        return tuple(b for b in self.batches if b.exchange or not self.record.spec.buffer_bytes)
+
+    def done(self, b: Batch) -> int:
+        """When a batch was back; that of an open one never is."""
+        return 2**62 if b.open else b.done_ns
+
+    @cached_property
+    def end_ns(self) -> int:
+        """The latest instant the record can speak of: its last sample, or the device's clock if later."""
+        last = max((s.t_ns for s in self.samples), default=0)
+        device_ns = self.record.end.device.get("virtual_ns", 0)
+        if self.record.spec.clock == "virtual" and isinstance(device_ns, int):
+            last = max(last, device_ns)
+        return max(last, *(x.t_ns for x in self.record.tracer), 0)
