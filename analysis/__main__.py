@@ -53,7 +53,8 @@ def write_products(numbers: Path, content: dict[str, Any], page: Path, html: str
 
 def report(results: Path, out: Path, allow_loss: bool) -> int:
     # Imported here so that --help and judge work without matplotlib and jinja2.
-    from analysis.compare.analyse import analyse, summary
+    from analysis.compare.analyse import analyse
+    from analysis.compare.summary import summary
     from analysis.record.load import load_results
     from analysis.report.report import render
     from analysis.report.text import terminal

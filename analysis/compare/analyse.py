@@ -6,43 +6,61 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from analysis.compare import answer as answers
+from analysis.compare.absent import Absent, absent_runs
+from analysis.compare.answer import Answer, answer
+from analysis.compare.arms import BASELINE, CURE, RIVAL, definitions, rank
 from analysis.compare.checks import Check, checks
-from analysis.compare.claims import Answer, Claim, Rounds, answer, claims, rounds_of
-from analysis.compare.guard import Refusal, environment_differences, guard
-from analysis.record.model import PAGE_BYTES, Cell
-from analysis.compare.pairs import Pairing, avoided_by_cell, pair_all, reference_for
-from analysis.compare.stats import METRICS, CellStats, Number, arm_numbers, cell_stats, summarise
-
-SUMMARY_SCHEMA = 1
-ARM_ORDER = (
-    "none",
-    "reporting",
-    "reporting-xb",
-    "buffer",
-    "buffer-back",
-    "hint",
-    "async",
-    "sync",
-    "cap",
-    "keep",
-    "oom-wait",
-    "wait-on-ack",
+from analysis.compare.claims import Claim, batching, claims_at
+from analysis.compare.factors import (
+    Curve,
+    Entry,
+    Factor,
+    Group,
+    Point,
+    curves,
+    find_factors,
+    groups_of,
+    label_of,
+    point_of,
+    rate,
+    show,
 )
+from analysis.compare.guard import Refusal, environment_differences, sound, unique
+from analysis.compare.metrics import Number, summarise
+from analysis.compare.pairs import Pairing, avoided_by_cell, pair
+from analysis.compare.sides import Rounds, Side, rounds_of, sides_of
+from analysis.compare.stats import CellStats, arm_numbers, cell_stats
+from analysis.record.invariants import Broken, broken
+from analysis.record.model import Arm, Cell
 
 
 @dataclass(frozen=True)
 class Analysis:
+    """A label is an arm with the factors that apply to it; without factors, the arm's name.
+
+    accepted: cells that the guard let through, lossy ones included; arms: the counted cells of each label;
+    references: the label of the baseline each label is paired with; answers: one for each group.
+    """
+
     cells: tuple[Cell, ...]
     accepted: tuple[CellStats, ...]
     arms: dict[str, tuple[CellStats, ...]]
+    definitions: dict[str, Arm]
+    points: dict[str, Point]
+    factors: tuple[Factor, ...]
+    groups: tuple[Group, ...]
+    curves: tuple[Curve, ...]
     excluded: tuple[Refusal, ...]
+    broken: dict[str, tuple[Broken, ...]]
+    absent: tuple[Absent, ...]
     numbers: dict[str, dict[str, Number]]
     rounds: dict[str, Rounds]
     references: dict[str, str | None]
     pairings: tuple[Pairing, ...]
     answer: Answer
+    answers: tuple[Answer, ...]
     claims: tuple[Claim, ...]
     checks: tuple[Check, ...]
     environment_differences: tuple[str, ...]
@@ -52,120 +70,150 @@ class Analysis:
         return sum(c.state == state for c in self.cells)
 
 
-def _arm_rank(stats: CellStats) -> tuple[int, str]:
-    arm = stats.record.spec.arm
-    return (ARM_ORDER.index(arm) if arm in ARM_ORDER else len(ARM_ORDER), stats.label)
+def _contradictions(cells: Sequence[Cell]) -> dict[str, tuple[Broken, ...]]:
+    found = {c.name: broken(c.record, c.folder) for c in cells if c.state == "finished" and c.record}
+    return {name: b for name, b in found.items() if b}
+
+
+def _accept(
+    cells: Sequence[Cell], contradictions: dict[str, tuple[Broken, ...]]
+) -> tuple[list[CellStats], tuple[Factor, ...], list[Refusal]]:
+    """The cells that may be compared, with their labels; why not, of the others."""
+    refused = [Refusal(name, f"contradicts itself: {b[0]}") for name, b in contradictions.items()]
+    finished = [
+        (c, (c.name, c.record))
+        for c in cells
+        if c.state == "finished" and c.record and c.name not in contradictions
+    ]
+    keep, bad = sound([named for _, named in finished])
+    refused += bad
+    finished = [finished[i] for i in keep]
+    factors = find_factors(record for _, (_, record) in finished)
+    keep, bad = unique([named for _, named in finished], factors)
+    refused += bad
+    stats = [
+        dataclasses.replace(cell_stats(finished[i][0]), label=label_of(finished[i][1][1], factors)) for i in keep
+    ]
+    positions = {f.name: {v: i for i, v in enumerate(f.values)} for f in factors}
+
+    def order(s: CellStats) -> tuple[object, ...]:
+        point = point_of(s.record, factors)
+        at = tuple(positions[k].get(v, -1) if v is not None else -1 for k, v in point.items())
+        return (*rank(s.record), at, s.pair_key)
+
+    return sorted(stats, key=order), factors, refused
+
+
+def _entries(a: dict[str, tuple[CellStats, ...]], points: dict[str, Point], numbers: dict[str, dict[str, Number]],
+             rounds: dict[str, Rounds], absent: Sequence[Absent]) -> list[Entry]:
+    out = []
+    for label, cells in a.items():
+        if not cells:
+            continue
+        r, e = rounds[label], numbers[label]["exposure_mib_s"]
+        out.append(
+            Entry(
+                arm=cells[0].record.spec.arm,
+                point=points[label],
+                nr_cells=len(cells),
+                kills=rate(r.with_kill, r.total, r.unit),
+                attributable=rate(r.attributable, r.total, r.unit),
+                exposure=(e.median, e.lo, e.hi),
+                missing=sum(x.label == label for x in absent),
+            )
+        )
+    return out
+
+
+def _claims(
+    groups: Sequence[Group], sides: Sequence[Sequence[Side]], numbers: dict[str, dict[str, Number]],
+    points: dict[str, Point],
+) -> tuple[Claim, ...]:
+    out: list[Claim] = []
+    for group, here in zip(groups, sides, strict=True):
+        out += claims_at(here, group.title)
+    # The claim about sizes goes along B, at each value of the other factors.
+    sizes: dict[tuple[str, str], dict[str, tuple[Point, Side]]] = {}
+    for group, here in zip(groups, sides, strict=True):
+        rest = ", ".join(f"{k} {show(k, v)}" for k, v in group.point.items() if k != "B" and v is not None)
+        for s in here:
+            if s.arm.role == CURE and s.arm.buffer and s.cells:
+                sizes.setdefault((s.arm.name, rest), {})[s.label] = (points[s.label], s)
+    out += [batching(arm, list(found.values()), numbers, where) for (arm, where), found in sizes.items()]
+    return tuple(out)
 
 
 def analyse(cells: Sequence[Cell], allow_loss: bool = False) -> Analysis:
-    """Guard, judge, pair and aggregate."""
-    finished = [(c.name, c.record, c) for c in cells if c.state == "finished" and c.record]
-    indexes, refused = guard([(name, record) for name, record, _ in finished])
-    accepted = sorted(
-        (cell_stats(finished[i][2]) for i in indexes), key=lambda s: (*_arm_rank(s), s.pair_key)
-    )
+    """Check, guard, judge, pair and aggregate."""
+    contradictions = _contradictions(cells)
+    accepted, factors, excluded = _accept(cells, contradictions)
     arms: dict[str, tuple[CellStats, ...]] = {}
-    excluded = list(refused)
     for stats in accepted:
         group = arms.setdefault(stats.label, ())
         if stats.lossy and not allow_loss:
             excluded.append(Refusal(stats.cell.name, "events were lost; --allow-loss counts it all the same"))
             continue
         arms[stats.label] = (*group, stats)
+    known = {s.label: s.record for s in reversed(accepted)}
+    points: dict[str, Point] = {label: point_of(known[label], factors) for label in arms}
+    groups = groups_of(points) or (Group({}, ()),)
+    why: dict[str, str] = {}
+    for r in excluded:
+        why.setdefault(r.cell, r.why)
+    made = {label: [s.pair_key for s in group] for label, group in arms.items()}
+    absent = absent_runs(cells, why, factors, known, made, points)
 
+    defined = definitions(c.record for c in cells if c.record)
     numbers: dict[str, dict[str, Number]] = {}
-    references = {}
+    references: dict[str, str | None] = {}
+    pairings = []
     for label, group in arms.items():
-        reference = reference_for(label, {k: v for k, v in arms.items() if v})
+        reference = next(
+            (
+                other
+                for g in groups
+                if label in g.labels
+                for other in g.labels
+                if other != label and arms[other] and (d := defined.get(known[other].spec.arm)) and d.role == BASELINE
+            ),
+            None,
+        )
         references[label] = reference
         avoided = avoided_by_cell(group, arms[reference]) if reference else {}
         numbers[label] = arm_numbers(group, avoided)
         lost = [s.values["events_lost"] or 0.0 for s in accepted if s.label == label]
         numbers[label]["events_lost"] = summarise(lost, "count")
+        if reference:
+            pairings.append(pair(group, arms[reference], label, reference))
+    rounds = {label: rounds_of(group) for label, group in arms.items()}
+    sides = [sides_of(g, arms, defined, absent) for g in groups]
+    nr_unknown = sum(s.record.arm is None for s in accepted)
+    at = tuple(answer(here, nr_unknown) for here in sides)
+    drawn = curves(factors, _entries(arms, points, numbers, rounds, absent))
+    whole = at[0]
+    if len(groups) > 1:
+        names = [d.name for d in defined.values() if d.role in (RIVAL, CURE)]
+        whole = answers.over_factors([(g.title, one) for g, one in zip(groups, at, strict=True)], drawn, names)
     return Analysis(
         cells=tuple(cells),
         accepted=tuple(accepted),
         arms=arms,
+        definitions=defined,
+        points=points,
+        factors=factors,
+        groups=groups,
+        curves=drawn,
         excluded=tuple(excluded),
+        broken=contradictions,
+        absent=absent,
         numbers=numbers,
-        rounds={label: rounds_of(group) for label, group in arms.items()},
+        rounds=rounds,
         references=references,
-        pairings=pair_all(arms),
-        answer=answer(arms),
-        claims=claims(arms, numbers),
-        checks=checks(arms, accepted),
+        pairings=tuple(p for p in pairings if p.nr_cells),
+        answer=whole,
+        answers=at,
+        claims=_claims(groups, sides, numbers, points),
+        checks=checks(arms, accepted, [(name, str(b)) for name, found in contradictions.items() for b in found]),
         environment_differences=environment_differences(s.record for s in accepted),
         allow_loss=allow_loss,
     )
-
-
-def _rounded(value: Any) -> Any:
-    """Six significant digits of what is not whole: the same text on every machine."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(v) for v in value]
-    return value
-
-
-def _number(n: Number) -> dict[str, Any]:
-    out = {k: v for k, v in dataclasses.asdict(n).items() if k not in ("interval", "why") or v}
-    return out
-
-
-def summary(a: Analysis) -> dict[str, Any]:
-    """summary.json: every number the report shows."""
-    kills = [
-        {
-            "cell": s.cell.name,
-            "label": s.label,
-            "t_ns": k.event.t_ns,
-            "round": r,
-            "verdict": k.verdict.kind,
-            "reason": k.verdict.reason,
-            "at_high_mark": k.at_high.kind if k.at_high else None,
-            "victim": k.event.victim_comm,
-            "order": k.event.order,
-            "gfp": k.event.gfp,
-            "held_bytes": k.event.held_pages * PAGE_BYTES,
-            "uncompensated_bytes": k.event.uncompensated_pages * PAGE_BYTES,
-            "batch_age_ns": k.event.batch_age_ns,
-        }
-        for s in a.accepted
-        if s in a.arms[s.label]
-        for k, r in zip(s.kills, s.round_of_kill, strict=True)
-    ]
-    excluded = {r.cell for r in a.excluded}
-    out = {
-        "schema": SUMMARY_SCHEMA,
-        "answer": {"sentence": a.answer.sentence, "tone": a.answer.tone, "details": list(a.answer.details)},
-        "cells": {
-            "finished": a.count("finished"),
-            "failed": a.count("failed"),
-            "unfinished": a.count("unfinished"),
-            "counted": sum(len(group) for group in a.arms.values()),
-            "excluded": len(excluded),
-            "list": [
-                {
-                    "cell": c.name,
-                    "state": c.state,
-                    "why": c.why,
-                    "counted": c.state == "finished" and c.name not in excluded,
-                }
-                for c in a.cells
-            ],
-            "excluded_why": [dataclasses.asdict(r) for r in a.excluded],
-        },
-        "arms": {label: {m.key: _number(a.numbers[label][m.key]) for m in METRICS} for label in a.arms},
-        "rounds": {label: dataclasses.asdict(r) for label, r in a.rounds.items()},
-        "avoided_against": a.references,
-        "pairs": [dataclasses.asdict(p) | {"agreement": p.agreement} for p in a.pairings],
-        "kills": kills,
-        "claims": [dataclasses.asdict(c) for c in a.claims],
-        "checks": [dataclasses.asdict(c) for c in a.checks],
-        "environment_differences": list(a.environment_differences),
-        "allow_loss": a.allow_loss,
-    }
-    return _rounded(out)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The checks a result rests on: nothing lost, counters agree, a guest with a buffer looks like size X."""
+"""The checks a result rests on: no contradictions, nothing lost, a guest with a buffer looks like size X."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from analysis.compare.claims import Arms, cells_of, plural
+from analysis.compare.arms import BASELINE, RIVAL, Arms
 from analysis.compare.guard import BIT_BUFFER
-from analysis.record.model import MIB, PAGE_BYTES
+from analysis.compare.sides import plural
 from analysis.compare.stats import CellStats
+from analysis.record.model import MIB, PAGE_BYTES, Guest
 
 
 @dataclass(frozen=True)
@@ -38,57 +39,6 @@ def _check_ledger(cells: Sequence[CellStats]) -> Check:
     )
 
 
-def _check_batches(cells: Sequence[CellStats]) -> Check:
-    """Batches sent between the two host samples that close the ledger, as tracer and device count them."""
-    compared = 0
-    bad = []
-    for c in cells:
-        ledger = c.record.end.ledger
-        if ledger is None or ledger.to_ns <= ledger.from_ns or c.lossy:
-            continue
-        at = {h.t_ns: h.batches for h in c.record.host_samples}
-        first, last = at.get(ledger.from_ns), at.get(ledger.to_ns)
-        if first is None or last is None:
-            continue
-        compared += 1
-        traced = sum(ledger.from_ns < b.sent_ns <= ledger.to_ns for b in c.record.batches)
-        if traced != last - first:
-            bad.append(f"{c.cell.name}: {traced} and {last - first}")
-    if not compared:
-        return Check("Batches", None, "no run has device counters at both ends of its ledger")
-    return Check(
-        "Batches",
-        not bad,
-        f"as many batches seen by the tracer as by the device: {compared - len(bad)} of {compared} runs",
-        tuple(bad),
-    )
-
-
-def _check_exchanges(cells: Sequence[CellStats]) -> Check:
-    """Each chunk of a batch marked `exchange` is one exchange, over the whole run."""
-    known = [c for c in cells if c.record.spec.buffer_bytes and c.record.guest_samples]
-    if not known:
-        return Check("Exchanges", None, "no run with a buffer")
-    bad = []
-    for c in known:
-        counted = c.record.guest_samples[-1].exchanges - c.record.guest_samples[0].exchanges
-        first, last = c.record.guest_samples[0].t_ns, c.record.guest_samples[-1].t_ns
-        sure = sum(
-            b.nr_chunks for b in c.record.batches if b.exchange and first < b.start_ns and b.done_ns < last
-        )
-        most = sum(
-            b.nr_chunks for b in c.record.batches if b.exchange and first <= b.done_ns and b.start_ns <= last
-        )
-        if not sure <= counted <= most and not c.lossy:
-            bad.append(f"{c.cell.name}: {counted} counted, {sure} to {most} chunks in batches")
-    return Check(
-        "Exchanges",
-        not bad,
-        f"exchanges counted = chunks in exchange batches: {len(known) - len(bad)} of {len(known)} runs",
-        tuple(bad),
-    )
-
-
 def _check_violations(cells: Sequence[CellStats]) -> Check:
     known = [c for c in cells if c.record.spec.buffer_bytes]
     if not known:
@@ -107,37 +57,53 @@ def _check_violations(cells: Sequence[CellStats]) -> Check:
     )
 
 
+def _size(guest: Guest) -> dict[str, object]:
+    """What an application may see of the guest's size."""
+    out: dict[str, object] = {"mem_total_kib": guest.mem_total_kib, "min_free_kib": guest.min_free_kib}
+    for z in guest.zones:
+        marks = (z.managed_pages, z.min_pages, z.low_pages, z.high_pages)
+        out[f"managed pages and watermarks of node {z.node} zone {z.zone}"] = marks
+    return out
+
+
 def _check_same_size(arms: Arms) -> Check:
-    """A guest with a buffer must look like one without: MemTotal and every watermark."""
-    reference = next(
-        (c.record.guest for a in ("none", "reporting") for c in cells_of(arms, a) if c.record.guest), None
-    )
-    buffers = [(c, c.record.guest) for c in cells_of(arms, "buffer") if c.record.guest]
+    """A guest with a buffer must look like one without: MemTotal, zones, managed pages and watermarks."""
     name = "A guest of size X"
-    if reference is None or not buffers:
-        return Check(name, None, "needs arm buffer and none or reporting")
+    plain = {
+        (c.record.spec.mem_bytes, c.record.spec.vcpus): c.record.guest
+        for cells in arms.values()
+        for c in reversed(cells)
+        if c.record.guest
+        and c.record.arm
+        and c.record.arm.role in (BASELINE, RIVAL)
+        and not c.record.spec.extra_bytes
+    }
+    pairs = [
+        (c, plain[key])
+        for cells in arms.values()
+        for c in cells
+        if c.record.guest
+        and c.record.spec.buffer_bytes
+        and (key := (c.record.spec.mem_bytes, c.record.spec.vcpus)) in plain
+    ]
+    if not pairs:
+        return Check(name, None, "needs an arm with a buffer and one of plain X")
     bad = []
-    for c, g in buffers:
-        diffs = []
-        for what in ("mem_total_kib", "min_free_kib"):
-            ours, theirs = getattr(g, what), getattr(reference, what)
-            if ours != theirs:
-                diffs.append(f"{what} {ours} instead of {theirs}")
-        for ours, theirs in zip(g.zones, reference.zones, strict=False):
-            if (ours.min_pages, ours.low_pages, ours.high_pages) != (
-                theirs.min_pages,
-                theirs.low_pages,
-                theirs.high_pages,
-            ):
-                diffs.append(f"watermarks of node {ours.node} zone {ours.zone}")
+    for c, reference in pairs:
+        ours, theirs = _size(c.record.guest), _size(reference)
+        diffs = [
+            f"{what}: {ours.get(what, 'absent')} instead of {theirs.get(what, 'absent')}"
+            for what in dict.fromkeys((*ours, *theirs))
+            if ours.get(what) != theirs.get(what)
+        ]
         if diffs:
             bad.append(f"{c.cell.name}: {', '.join(diffs)}")
     return Check(
         name,
         not bad,
         (
-            "MemTotal, min_free_kbytes and all watermarks equal with and without buffer:"
-            f" {len(buffers) - len(bad)} of {len(buffers)} runs"
+            "MemTotal, min_free_kbytes, zones, managed pages and all watermarks equal with and without buffer:"
+            f" {len(pairs) - len(bad)} of {len(pairs)} runs"
         ),
         tuple(bad),
     )
@@ -158,9 +124,17 @@ def _check_filled(cells: Sequence[CellStats]) -> Check:
     )
 
 
-def checks(arms: Arms, accepted: Sequence[CellStats]) -> tuple[Check, ...]:
+def checks(arms: Arms, accepted: Sequence[CellStats], broken: Sequence[tuple[str, str]]) -> tuple[Check, ...]:
+    """broken: (cell, what) for each invariant that a finished run broke; those runs are not in accepted."""
     lossy = [c for c in accepted if c.lossy]
+    cells = {name for name, _ in broken}
     return (
+        Check(
+            "Invariants",
+            not broken,
+            f"the numbers of a run can be true together: {len(cells)} left out for a contradiction",
+            tuple(f"{name}: {what}" for name, what in broken),
+        ),
         Check(
             "Nothing lost",
             not lossy,
@@ -171,8 +145,6 @@ def checks(arms: Arms, accepted: Sequence[CellStats]) -> tuple[Check, ...]:
             tuple(f"{c.cell.name}: " + ", ".join(f"{p} {n}" for p, n in c.lost.items()) for c in lossy),
         ),
         _check_ledger(accepted),
-        _check_batches(accepted),
-        _check_exchanges(accepted),
         _check_violations(accepted),
         _check_filled(accepted),
         _check_same_size(arms),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Config guard: only cells that differ in declared factors are compared.
+"""Config guard: what was built, and how it was run, must be the same in all cells that are compared.
 
-Debug options in one of two kernels have produced 'results' in this field before.  Everything in a cell's
-spec that is not declared a factor must be the same in all cells that are counted; the largest group of
-equal cells is counted, the others are refused and listed with what differs.
+Debug options in one of two kernels have produced 'results' in this field before.  What an experiment may
+vary is found by factors.py and compared only at equal values; what is here may not be varied at all: the
+largest group of equal cells is counted, the others are refused and listed with what differs.
 """
 
 from __future__ import annotations
@@ -14,24 +14,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.compare.factors import Factor, label_of
 from analysis.record.fields import clean_text
 from analysis.record.model import PAGE_BYTES, Record
 
-# What an experiment varies on purpose: the arm with its own parameters, seed and repeat.
-ARM_FACTORS = frozenset(
-    {
-        "arm",
-        "label",
-        "buffer_bytes",
-        "extra_bytes",
-        "overhead_bytes",
-        "order",
-        "delay_ms",
-        "capacity",
-        "device",
-    }
+NEVER_VARIED = frozenset(
+    {"schema", "workload", "workload_hash", "clock", "accel", "kernel", "qemu", "rootfs", "tools"}
 )
-FACTORS = ARM_FACTORS | {"seed", "repeat"}
+# What the arm and the factors decide, and which must be so alike in all cells of one label.
+DECIDED = frozenset(
+    {"buffer_bytes", "extra_bytes", "overhead_bytes", "order", "delay_ms", "capacity", "device", "kernel_params"}
+)
 
 BIT_REPORTING = 1 << 5
 BIT_BUFFER = 1 << 20
@@ -73,6 +66,29 @@ def _majority(
     return keep, refused
 
 
+def _asked(text: str, record: Record) -> str:
+    """A value of an arm's definition with what stands for the cell's own numbers."""
+    spec = record.spec
+    size = spec.buffer_bytes or spec.extra_bytes
+    known = {"$buffer": size, "$buffer_kib": size // 1024, "$capacity": spec.capacity}
+    return str(known.get(text, text))
+
+
+def _not_as_the_arm_says(record: Record, features: int, parameters: dict[str, str] | Any) -> list[str]:
+    arm = record.arm
+    if arm is None or arm.expect is None:
+        return []
+    problems = []
+    for bit, wanted in sorted((arm.expect.features or {}).items()):
+        if bool(features >> int(bit) & 1) != wanted:
+            problems.append(f"feature bit {bit} was {'not ' if wanted else ''}negotiated")
+    for name, text in sorted((arm.expect.parameters or {}).items()):
+        wanted = _asked(text, record)
+        if parameters is not None and parameters.get(name) != wanted:
+            problems.append(f"parameter {name} is {parameters.get(name)} in the guest, {wanted} was asked")
+    return problems
+
+
 def readback_problem(record: Record) -> str:
     """What the guest read back that is not what the cell asked for; empty when all agrees."""
     spec, guest = record.spec, record.guest
@@ -80,11 +96,7 @@ def readback_problem(record: Record) -> str:
         return "the guest never said hello: its parameters are unknown"
     reporting = bool(guest.features & BIT_REPORTING)
     buffer = bool(guest.features & BIT_BUFFER)
-    problems = []
-    if spec.arm == "none" and reporting:
-        problems.append("reporting was negotiated in arm none")
-    if spec.arm.startswith(("reporting", "buffer")) and not reporting:
-        problems.append("reporting was not negotiated")
+    problems = _not_as_the_arm_says(record, guest.features, guest.parameters)
     if bool(spec.buffer_bytes) != buffer:
         problems.append(f"hinting buffer {'negotiated' if buffer else 'not negotiated'}")
     if buffer and guest.buffer_wanted_pages * PAGE_BYTES != spec.buffer_bytes:
@@ -98,48 +110,49 @@ def readback_problem(record: Record) -> str:
             if got is not None and got != asked:
                 problems.append(f"{name} is {got} in the guest, {asked} was asked")
         # The smaller of this and the device's queue counts, and the queue is what a cell varies.
-        if guest.capacity and guest.capacity < spec.capacity:
+        if guest.capacity is not None and guest.capacity < spec.capacity:
             problems.append(f"capacity is {guest.capacity} in the guest, {spec.capacity} was asked")
     return "; ".join(problems)
 
 
-def guard(records: Sequence[tuple[str, Record]]) -> tuple[list[int], tuple[Refusal, ...]]:
-    """Indexes of the cells that may be compared, and why the others may not."""
-    if not records:
-        return [], ()
+def sound(records: Sequence[tuple[str, Record]]) -> tuple[list[int], list[Refusal]]:
+    """Indexes of the cells in which the guest was as asked and what may not vary does not; refusals of the rest."""
     refused: list[Refusal] = []
-    sound: list[int] = []
+    good: list[int] = []
     for i, (name, record) in enumerate(records):
         problem = readback_problem(record)
         if problem:
             refused.append(Refusal(name, problem))
         else:
-            sound.append(i)
-    common = frozenset(k for i in sound for k in records[i][1].spec.raw) - FACTORS
-    keep, bad = _majority([records[i] for i in sound], common)
-    refused += bad
-    sound = [sound[i] for i in keep]
+            good.append(i)
+    keep, bad = _majority([records[i] for i in good], NEVER_VARIED)
+    return [good[i] for i in keep], refused + bad
 
-    # Within a label the arm's own parameters must be equal as well.
+
+def unique(
+    records: Sequence[tuple[str, Record]], factors: Sequence[Factor]
+) -> tuple[list[int], list[Refusal]]:
+    """Of cells equal in arm and factors: those alike in what the arm decides, one for each seed and repeat."""
     kept: list[int] = []
-    for label in dict.fromkeys(records[i][1].spec.label for i in sound):
-        group = [i for i in sound if records[i][1].spec.label == label]
-        keep, bad = _majority([records[i] for i in group], ARM_FACTORS)
+    refused: list[Refusal] = []
+    labels = [label_of(r, factors) for _, r in records]
+    for label in dict.fromkeys(labels):
+        group = [i for i, one in enumerate(labels) if one == label]
+        keep, bad = _majority([records[i] for i in group], DECIDED)
         refused += bad
         kept += [group[i] for i in keep]
-
     # The same seed and repeat twice in a label would count one boot twice.
     seen: set[tuple[str, int, int]] = set()
-    unique: list[int] = []
+    once: list[int] = []
     for i in sorted(kept):
         spec = records[i][1].spec
-        key = (spec.label, spec.seed, spec.repeat)
+        key = (labels[i], spec.seed, spec.repeat)
         if key in seen:
             refused.append(Refusal(records[i][0], "second cell of this label, seed and repeat"))
         else:
             seen.add(key)
-            unique.append(i)
-    return unique, tuple(refused)
+            once.append(i)
+    return once, refused
 
 
 def environment_differences(records: Iterable[Record]) -> tuple[str, ...]:

@@ -1,25 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Avoided: does a kill also happen in the paired run with another arm?
+"""Avoided: does a kill also happen in the paired run without hinting?
 
-Cells with the same seed and repeat have the same schedule of wave rounds, so a kill in round i of arm A
-is avoided in arm B when the paired cell of B has no kill in round i.  Rounds after the first difference
-between two runs may differ for that reason too: pairing shows what would have happened, not why.
+Cells with the same seed and repeat have the same schedule of rounds, so a kill in round i of an arm is
+avoided when the paired cell of the baseline went through round i and lost nobody there.  Only the baseline
+says what would have happened without hinting; an arm that hints does not.  Rounds after the first
+difference between two runs may differ for that reason too: pairing shows what would have happened, not why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.judge.judge import ATTRIBUTABLE, GENUINE
 from analysis.compare.stats import CellStats
-
-REFERENCES = ("none", "buffer")
+from analysis.judge.judge import ATTRIBUTABLE, GENUINE
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """Kills of arm `a` against the paired cells of arm `b`."""
+    """Kills of label `a` against the paired cells of the baseline, label `b`.
+
+    unplaced: kills in no round, or in one that the partner did not go through whole.
+    """
 
     a: str
     b: str
@@ -53,7 +55,7 @@ def pair(a: Sequence[CellStats], b: Sequence[CellStats], label_a: str, label_b: 
         theirs = kill_rounds(other)
         for kill, round_ in zip(cell.kills, cell.round_of_kill, strict=True):
             kills += 1
-            if round_ is None:
+            if round_ is None or (round_ not in other.rounds and round_ not in theirs):
                 unplaced += 1
                 continue
             gone = round_ not in theirs
@@ -65,20 +67,6 @@ def pair(a: Sequence[CellStats], b: Sequence[CellStats], label_a: str, label_b: 
             else:
                 disagree += 1
     return Pairing(label_a, label_b, nr_cells, kills, avoided, unplaced, agree, disagree, undecided)
-
-
-def pair_all(arms: Mapping[str, Sequence[CellStats]]) -> tuple[Pairing, ...]:
-    """Every ordered pair of arms that share a seed and repeat."""
-    out = [pair(arms[a], arms[b], a, b) for a in arms for b in arms if a != b]
-    return tuple(p for p in out if p.nr_cells)
-
-
-def reference_for(label: str, arms: Mapping[str, Sequence[CellStats]]) -> str | None:
-    """The arm that says what would have happened without hinting's hold: none, else buffer."""
-    for name in REFERENCES:
-        if name in arms and name != label:
-            return name
-    return None
 
 
 def avoided_by_cell(cells: Sequence[CellStats], reference: Sequence[CellStats]) -> dict[str, int]:

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Numbers of a cell, and of an arm over its cells.
-
-A boot is the unit of repetition: every metric is one value per cell first, and the median over cells with
-an interval second.  Nothing is assumed about distributions.  From six cells on the interval is the
-order-statistic one with at least 95 % coverage of the median; with fewer there is none, and least and
-largest value are given, named as such.
-"""
+"""Numbers of a cell, and of an arm over its cells (metrics.py has the list of them)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 
+from analysis.compare.metrics import METRICS, Number, pooled, summarise
+from analysis.judge.judge import (
+    ATTRIBUTABLE,
+    FALLBACK,
+    GENUINE,
+    OWN,
+    SYSTEM,
+    UNDETERMINED,
+    Judged,
+    classify,
+    judge_event,
+)
 from analysis.record import hist
-from analysis.judge.judge import ATTRIBUTABLE, FALLBACK, GENUINE, SYSTEM, UNDETERMINED, Judged, judge_event
 from analysis.record.model import GIB, MIB, PAGE_BYTES, Cell, GuestSample, Record
 
 NS = 1_000_000_000
@@ -25,89 +29,6 @@ CASCADE_NS = NS  # kills closer than this belong to one incident, unless memory 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
 
 Window = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Metric:
-    key: str
-    title: str
-    unit: str
-    group: str
-    note: str = ""
-    sample: str = "run"
-
-
-def _latency_metrics(prefix: str, title: str, note: str) -> list[Metric]:
-    shown = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9", "p9999": "p99.99"}
-    return [Metric(f"{prefix}_{k}_us", f"{title} {v}", "us", prefix, note) for k, v in shown.items()]
-
-
-METRICS: tuple[Metric, ...] = (
-    Metric("oom_kills", "OOM kills", "count", "harm", "of the system; memcg and sysrq apart"),
-    Metric(
-        "attributable_kills", "kills, attributable to hinting", "count", "harm", "the memory was there, held"
-    ),
-    Metric("genuine_kills", "kills, genuine", "count", "harm", "short even with all held memory"),
-    Metric("undetermined_kills", "kills, undetermined", "count", "harm", "the sample does not decide"),
-    Metric(
-        "avoided_kills",
-        "kills, avoided in the paired run",
-        "count",
-        "harm",
-        "nobody killed in that round in none, else in buffer",
-    ),
-    Metric("incidents", "incidents", "count", "harm", "kills of one shortage are one incident"),
-    Metric(
-        "kills_while_held", "kills with memory held", "count", "harm", "uncompensated bytes at that instant"
-    ),
-    Metric("held_at_kill_bytes", "held by hinting at a kill", "bytes", "harm", "median over kills", "kill"),
-    Metric("other_kills", "kills by memcg, sysrq or injection", "count", "harm"),
-    Metric("alloc_failures", "failed allocations", "count", "harm", "without NORETRY, NOWARN; order up to 3"),
-    Metric("alloc_failures_while_held", "failed allocations with memory held", "count", "harm"),
-    Metric("alloc_fallbacks", "high-order fallbacks", "count", "harm", "failed attempts with a plan B"),
-    Metric("direct_reclaim_stalls", "direct reclaim stalls", "count", "harm"),
-    Metric("direct_reclaim_while_held", "stalls with memory held", "count", "harm"),
-    Metric("direct_reclaim_ms", "time in direct reclaim", "ms", "harm", "summed over tasks"),
-    Metric("compaction_stalls", "compaction stalls", "count", "harm"),
-    Metric("kswapd_wakes", "kswapd wake-ups", "count", "harm"),
-    Metric("swap_out_pages", "swap-out", "pages", "harm"),
-    Metric("swap_in_pages", "swap-in", "pages", "harm"),
-    Metric("exposure_mib_s", "exposure", "MiB s", "harm", "held and not made good, over time"),
-    *_latency_metrics("latency", "latency", "from the intended start"),
-    *_latency_metrics("service", "service time", "from the actual send"),
-    Metric("requests", "requests answered", "count", "latency"),
-    Metric("request_errors", "requests lost", "count", "latency", "server away"),
-    Metric("generator_lag_us", "generator lag, largest", "us", "latency"),
-    Metric("host_saved_mib_s", "given back, of RAM given", "MiB s", "benefit", "integral of RAM given - RSS"),
-    Metric("host_saved_vs_x_mib_s", "given back, of RAM sold", "MiB s", "benefit", "integral of X - RSS"),
-    Metric("rss_mib", "host memory in use, mean", "MiB", "benefit"),
-    Metric(
-        "residue_mib", "residue never reported", "MiB", "benefit", "free in the guest, backed by the host"
-    ),
-    Metric("batches", "batches", "count", "cost"),
-    Metric("bytes_per_batch", "bytes per batch", "bytes", "cost"),
-    Metric("notifications_per_gib", "notifications", "per GiB", "cost", "batches for each GiB hinted"),
-    Metric("hinted_mib", "memory hinted", "MiB", "cost"),
-    Metric("batch_hold_ms", "hold per batch, median", "ms", "cost", "first chunk taken to last chunk back"),
-    Metric("batch_ack_ms", "host answer, median", "ms", "cost", "sent to acknowledged"),
-    Metric("exchanges", "exchanges with the buffer", "count", "cost"),
-    Metric("exchange_free_delta_pages", "free memory moved", "pages", "cost", "by exchanges; must be 0"),
-    Metric("events_lost", "events lost by the tracer", "count", "trust", "over the whole run"),
-)
-
-
-@dataclass(frozen=True)
-class Number:
-    """One metric of an arm. n counts cells (kills for held_at_kill_bytes)."""
-
-    n: int
-    total: float | None
-    median: float | None
-    lo: float | None
-    hi: float | None
-    unit: str
-    interval: str = ""
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,15 +46,12 @@ class CellStats:
     kills: tuple[Judged, ...]
     kills_outside: int
     incidents: tuple[Incident, ...]
-    rounds: tuple[int, ...]
+    rounds: tuple[int, ...]  # whole ones: begun and ended while measured
     round_of_kill: tuple[int | None, ...]
     values: Mapping[str, float | None]
     why: Mapping[str, str]
     lost: Mapping[str, int]
-
-    @property
-    def label(self) -> str:
-        return self.record.spec.label
+    label: str  # the arm and the factors that apply to it
 
     @property
     def pair_key(self) -> tuple[int, int]:
@@ -142,35 +60,6 @@ class CellStats:
     @property
     def lossy(self) -> bool:
         return bool(self.lost)
-
-
-def median_interval(n: int, coverage: float = 0.95) -> tuple[int, int] | None:
-    """0-based ranks of the narrowest order-statistic interval of the median, None if none is wide enough.
-
-    P(x(r) <= median <= x(n-1-r)) = 1 - 2 P(Binomial(n, 1/2) <= r).
-    """
-    best = None
-    tail = 0.0
-    for r in range(n // 2):
-        tail += comb(n, r) / 2**n
-        if 1 - 2 * tail < coverage:
-            break
-        best = (r, n - 1 - r)
-    return best
-
-
-def summarise(values: Iterable[float], unit: str, why: str = "") -> Number:
-    """Median, total and interval over one value per cell."""
-    data = sorted(values)
-    n = len(data)
-    if not n:
-        return Number(0, None, None, None, None, unit, "", why or "no data")
-    middle = float(np.median(data))
-    ranks = median_interval(n)
-    if ranks is None:
-        interval = "min..max" if n > 1 else "single"
-        return Number(n, float(sum(data)), middle, data[0], data[-1], unit, interval)
-    return Number(n, float(sum(data)), middle, data[ranks[0]], data[ranks[1]], unit, "95 % of the median")
 
 
 def measure_windows(record: Record) -> tuple[tuple[Window, ...], str]:
@@ -199,6 +88,11 @@ def measure_windows(record: Record) -> tuple[tuple[Window, ...], str]:
 
 def inside(t_ns: int, windows: Sequence[Window]) -> bool:
     return any(a <= t_ns <= b for a, b in windows)
+
+
+def counted(t_ns: int, windows: Sequence[Window]) -> bool:
+    """Whether a sample that sums up the interval before it belongs to the windows."""
+    return any(a < t_ns <= b for a, b in windows)
 
 
 def _seconds(windows: Sequence[Window]) -> float:
@@ -248,7 +142,8 @@ def _host_values(record: Record, windows: Sequence[Window]) -> dict[str, float |
     t = np.array([s.t_ns for s in record.host_samples], dtype=float)
     rss = np.array([s.rss_bytes for s in record.host_samples], dtype=float) / MIB
     spec = record.spec
-    used = _integral(t, rss, windows)
+    # Before schema 2 this was the size of another mapping.
+    used = _integral(t, rss, windows) if record.schema >= 2 else None
     seconds = _seconds(windows)
     out: dict[str, float | None] = dict.fromkeys(
         ("host_saved_mib_s", "host_saved_vs_x_mib_s", "rss_mib", "residue_mib")
@@ -272,36 +167,59 @@ def _host_values(record: Record, windows: Sequence[Window]) -> dict[str, float |
     return out
 
 
-def _latency_values(record: Record) -> tuple[dict[str, float | None], dict[str, str]]:
+def _latency_values(record: Record, lost: int) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Quantiles of all requests; `lost` of them have no answer and rank as slowest (hist.LOST_US)."""
     values: dict[str, float | None] = {}
     why: dict[str, str] = {}
-    for prefix, name in (("latency", "request_latency"), ("service", "request_service")):
+    for prefix, name in (("latency", "request_latency"), ("service", "request_service"), ("head", "request_head")):
         h = record.hists.get(name)
+        # Older records have only the answered in their histograms.
+        beyond = lost if h and h.lost is None else 0
         for short, q in QUANTILES.items():
             key = f"{prefix}_{short}_us"
-            ns = hist.quantile(h, q) if h else None
-            values[key] = None if ns is None else ns / 1000
+            ns = hist.quantile(h, q, beyond) if h else None
+            values[key] = None if ns is None else min(ns / 1000, float(hist.LOST_US))
             if h is None:
                 why[key] = "no requests were measured"
             elif ns is None:
-                why[key] = f"n too small: {h.n} requests in a run, {hist.needed(q)} needed"
+                why[key] = f"n too small: {h.n + beyond} requests in a run, {hist.needed(q)} needed"
     h = record.hists.get("request_latency")
-    values["requests"] = float(h.n) if h else None
+    values["requests"] = float(h.n - (h.lost or 0)) if h else None
+    # Before there was a line for the largest lag, only lags worth an event were known.
+    values["generator_lag_us"] = (
+        max(e.lag_ns for e in (*record.lag_max, *record.lags)) / 1000 if record.lag_max else None
+    )
+    if not record.lag_max:
+        why["generator_lag_us"] = "not measured"
     return values, why
 
 
+def union_ns(stalls: Iterable[tuple[int, int]]) -> int:
+    """Length of the union of (begin, end): tasks that wait at the same time on one CPU wait once."""
+    total = 0
+    reached = 0
+    for begin, end in sorted(stalls):
+        total += max(end - max(begin, reached), 0)
+        reached = max(reached, end)
+    return total
+
+
 def _batch_values(record: Record, windows: Sequence[Window]) -> dict[str, float | None]:
+    """Of batches begun while measured.  One still out is hinted, and never answered nor back."""
     batches = [b for b in record.batches if inside(b.start_ns, windows)]
-    hinted = sum(b.nr_pages for b in batches if not b.err) * PAGE_BYTES
+    hinted = sum(b.nr_pages for b in batches if not b.err and b.sent_ns) * PAGE_BYTES
+    closed = [b for b in batches if not b.open]
     n = len(batches)
     return {
         "batches": float(n),
         "bytes_per_batch": sum(b.nr_pages for b in batches) * PAGE_BYTES / n if n else None,
         "notifications_per_gib": n / (hinted / GIB) if hinted else None,
         "hinted_mib": hinted / MIB,
-        "batch_hold_ms": float(np.median([b.done_ns - b.start_ns for b in batches])) / 1e6 if n else None,
+        "batch_hold_ms": (
+            float(np.median([b.done_ns - b.start_ns for b in closed])) / 1e6 if closed else None
+        ),
         "batch_ack_ms": (
-            float(np.median([max(b.ack_ns - b.sent_ns, 0) for b in batches])) / 1e6 if n else None
+            float(np.median([max(b.ack_ns - b.sent_ns, 0) for b in closed])) / 1e6 if closed else None
         ),
     }
 
@@ -330,7 +248,7 @@ def group_incidents(kills: Sequence[Judged], samples: Sequence[GuestSample]) -> 
 
 
 def round_of(record: Record, kill: Judged) -> int | None:
-    """The wave round of a kill: as the victim's exit says, else the round under way."""
+    """The round of a kill: as the victim's exit says, else the round under way; None between rounds."""
     for e in record.exits:
         if e.round is not None and e.signal and e.pid == kill.event.victim_pid and e.t_ns >= kill.event.t_ns:
             return e.round
@@ -338,9 +256,23 @@ def round_of(record: Record, kill: Judged) -> int | None:
     for p in record.phases:
         if p.t_ns > kill.event.t_ns:
             break
-        if p.name == "round" and p.begin:
-            current = p.index
+        if p.name == "round":
+            current = p.index if p.begin else None
     return current
+
+
+def whole_rounds(record: Record, windows: Sequence[Window]) -> tuple[int, ...]:
+    """Rounds that began and ended while measured."""
+    begun: dict[int, int] = {}
+    whole = []
+    for p in record.phases:
+        if p.name != "round" or p.index is None:
+            continue
+        if p.begin:
+            begun[p.index] = p.t_ns
+        elif p.index in begun and inside(begun.pop(p.index), windows) and inside(p.t_ns, windows):
+            whole.append(p.index)
+    return tuple(whole)
 
 
 def cell_stats(cell: Cell) -> CellStats:
@@ -351,6 +283,7 @@ def cell_stats(cell: Cell) -> CellStats:
     windows, note = measure_windows(record)
     judged = tuple(judge_event(e) for e in record.shortages if inside(e.t_ns, windows))
     system = [j for j in judged if j.klass == SYSTEM]
+    own = [j for j in judged if j.klass == OWN]
 
     def events(kind: str) -> list[Judged]:
         return [j for j in system if j.event.kind == kind]
@@ -359,11 +292,20 @@ def cell_stats(cell: Cell) -> CellStats:
         return float(sum(1 for j in items if j.event.uncompensated_pages))
 
     kills = tuple(events("oom_kill"))
-    outside = sum(1 for e in record.shortages if e.kind == "oom_kill" and not inside(e.t_ns, windows))
+    outside = sum(
+        1
+        for e in record.shortages
+        if e.kind == "oom_kill" and not inside(e.t_ns, windows) and classify(e) == SYSTEM
+    )
     reclaim = events("direct_reclaim")
     failures = events("alloc_fail")
+    fallbacks = [j for j in judged if j.klass == FALLBACK]
     incidents = group_incidents(kills, record.guest_samples)
     g = record.guest_samples
+    latencies = record.hists.get("request_latency")
+    lost = latencies.lost if latencies else None
+    if lost is None:
+        lost = sum(s.errors for s in record.load_samples if counted(s.t_ns, windows))
     exposure = growth(g, lambda s: s.uncompensated_page_ns, windows)
     values: dict[str, float | None] = {
         "oom_kills": float(len(kills)),
@@ -372,13 +314,20 @@ def cell_stats(cell: Cell) -> CellStats:
         "undetermined_kills": float(sum(k.verdict.kind == UNDETERMINED for k in kills)),
         "incidents": float(len(incidents)),
         "kills_while_held": held(kills),
-        "other_kills": float(sum(j.event.kind == "oom_kill" and j.klass != SYSTEM for j in judged)),
+        "other_kills": float(
+            sum(j.event.kind == "oom_kill" and j.klass not in (SYSTEM, OWN) for j in judged)
+        ),
+        "own_kills": float(sum(j.event.kind == "oom_kill" for j in own)),
+        "own_stalls": float(sum(j.event.kind in ("direct_reclaim", "compaction_stall") for j in own)),
         "alloc_failures": float(len(failures)),
         "alloc_failures_while_held": held(failures),
-        "alloc_fallbacks": float(sum(j.klass == FALLBACK for j in judged)),
+        "alloc_fallbacks": float(len(fallbacks)),
+        "alloc_fallbacks_high": float(sum(j.event.order > 3 for j in fallbacks)),
         "direct_reclaim_stalls": float(len(reclaim)),
         "direct_reclaim_while_held": held(reclaim),
-        "direct_reclaim_ms": sum(j.event.duration_ns for j in reclaim) / 1e6,
+        "direct_reclaim_ms": union_ns((j.event.t_ns, j.event.t_ns + (j.event.duration_ns or 0)) for j in reclaim)
+        / 1e6,
+        "direct_reclaim_task_ms": sum(j.event.duration_ns or 0 for j in reclaim) / 1e6,
         "compaction_stalls": float(len(events("compaction_stall"))),
         "kswapd_wakes": float(len(events("kswapd_wake"))),
         "swap_out_pages": count_growth(g, lambda s: s.vmstat.get("pswpout", 0), windows),
@@ -386,11 +335,10 @@ def cell_stats(cell: Cell) -> CellStats:
         "exposure_mib_s": None if exposure is None else exposure * PAGE_BYTES / MIB / NS,
         "exchanges": count_growth(g, lambda s: s.exchanges, windows),
         "exchange_free_delta_pages": count_growth(g, lambda s: s.exchange_free_delta_pages, windows),
-        "request_errors": float(sum(s.errors for s in record.load_samples if inside(s.t_ns, windows))),
-        "generator_lag_us": record.max_lag_ns / 1000,
+        "request_errors": float(lost),
         "events_lost": float(sum(x.nr_lost for x in record.losses)),
     }
-    latency, why = _latency_values(record)
+    latency, why = _latency_values(record, lost)
     values |= latency | _host_values(record, windows) | _batch_values(record, windows)
     return CellStats(
         cell=cell,
@@ -401,15 +349,12 @@ def cell_stats(cell: Cell) -> CellStats:
         kills=kills,
         kills_outside=outside,
         incidents=incidents,
-        rounds=tuple(
-            p.index
-            for p in record.phases
-            if p.name == "round" and p.begin and p.index is not None and inside(p.t_ns, windows)
-        ),
+        rounds=whole_rounds(record, windows),
         round_of_kill=tuple(round_of(record, k) for k in kills),
         values=values,
         why=why,
         lost={x.probe: x.nr_lost for x in record.losses if x.nr_lost or not x.identity_holds},
+        label=record.spec.arm,
     )
 
 
@@ -419,15 +364,15 @@ def arm_numbers(cells: Sequence[CellStats], avoided: Mapping[str, int]) -> dict[
     for m in METRICS:
         if m.key == "held_at_kill_bytes":
             held = [float(k.event.uncompensated_pages * PAGE_BYTES) for c in cells for k in c.kills]
-            out[m.key] = summarise(held, m.unit, "no kill")
+            out[m.key] = pooled(held, m.unit, "no kill")
         elif m.key == "avoided_kills":
             values = [float(avoided[c.cell.name]) for c in cells if c.cell.name in avoided]
-            out[m.key] = summarise(values, m.unit, "no paired run of a reference arm")
+            out[m.key] = summarise(values, m.unit, "no paired run without hinting")
         else:
             present = [(c.values.get(m.key), c.why.get(m.key, "")) for c in cells]
             why = next((w for v, w in present if v is None and w), "")
             # A quantile that some cells cannot give would compare different sets of cells.
             complete = all(v is not None for v, _ in present) or not why
             data = [v for v, _ in present if v is not None] if complete else []
-            out[m.key] = summarise(data, m.unit, why)
+            out[m.key] = summarise(data, m.unit, why, m.adds)
     return out

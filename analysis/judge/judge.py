@@ -200,6 +200,8 @@ def _filled(zone: ZoneState, cma_most: bool, boost_most: bool) -> ZoneState:
 
 def judge_request(event: Shortage, highest_zoneidx: int, mark: str = "min") -> Verdict:
     """The verdict on the request of an event; see the head of this file."""
+    if not event.allowed_nodes:  # an empty set says nothing
+        event = dataclasses.replace(event, allowed_nodes=None)
     eligible = [z for z in event.zones if z.zone <= highest_zoneidx]
     if not event.zones:
         return Verdict(UNDETERMINED, "the record has no state of a zone this request may use", mark, ())
@@ -289,7 +291,7 @@ def _obstacle(event: Shortage) -> str:
         age = event.t_ns - event.state_ns
         if age < -MAX_CLOCK_SKEW_NS:
             return f"the zones were sampled {-age / 1e6:.1f} ms after the event"
-        if age > MAX_STATE_AGE_NS + event.duration_ns:
+        if age > MAX_STATE_AGE_NS + (event.duration_ns or 0):
             return f"the zones were sampled {age / 1e9:.1f} s before the event"
     return ""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from statistics import median
 
 from analysis.compare.analyse import Analysis
-from analysis.compare.stats import METRICS
+from analysis.compare.metrics import METRICS
 from analysis.report import text
 from analysis.report.page import Tile, Top, render_page
 from analysis.report.sections import SECTIONS

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis.compare.analyse import Analysis
-from analysis.compare.stats import METRICS, Metric
+from analysis.compare.metrics import METRICS, Metric
 from analysis.report import text
 
 # Shown although zero everywhere: that nothing happened is the result.
@@ -67,7 +67,7 @@ def _row(a: Analysis, metric: Metric) -> TableRow:
         n = a.numbers[label][metric.key]
         cells.append(
             TableCell(
-                text.headline(metric, n), text.spread(metric, n), not n.total, _lost(a, label, metric)
+                text.headline(metric, n), text.spread(metric, n), not n.hi, _lost(a, label, metric)
             )
         )
     return TableRow(metric.title, text.shown_unit(metric.unit), metric.note, tuple(cells))
@@ -81,9 +81,9 @@ def arm_table(a: Analysis, wanted: tuple[tuple[str, str], ...]) -> tuple[TableGr
         for metric in (m for m in METRICS if m.group == key):
             numbers = [a.numbers[label][metric.key] for label in a.arms]
             if metric.key not in ALWAYS and all(
-                n.total == 0 or (n.n == 0 and not n.why.startswith("n too")) for n in numbers
+                n.hi == 0 or (n.n == 0 and not n.why.startswith("n too")) for n in numbers
             ):
-                if any(n.total == 0 for n in numbers):
+                if any(n.hi == 0 for n in numbers):
                     quiet.append(metric.title)
                 continue
             rows.append(_row(a, metric))

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.compare.analyse import Analysis
+from analysis.compare.metrics import METRICS, Metric, Number
+from analysis.record.hist import LOST_US
 from analysis.record.model import GIB, MIB
-from analysis.compare.stats import METRICS, Metric, Number
 
 NBSP = "\N{NO-BREAK SPACE}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -61,6 +62,8 @@ def value(v: float, unit: str) -> str:
     """A value in the unit its row is shown in (shown_unit)."""
     if unit in ("count", "pages"):
         return _short(v)
+    if unit == "us" and v >= LOST_US:
+        return "lost"  # the rank falls on a request without an answer
     return plain(v / {"us": 1000, "bytes": MIB}.get(unit, 1))
 
 
@@ -76,9 +79,9 @@ def is_count(metric: Metric) -> bool:
 
 def headline(metric: Metric, n: Number) -> str:
     """The figure of a table cell: the total of a count, the median of anything else."""
-    if n.median is None or n.total is None:
+    if n.median is None:
         return "n too small" if n.why.startswith("n too small") else NONE
-    return value(n.total if is_count(metric) else n.median, n.unit)
+    return value(n.total if is_count(metric) and n.total is not None else n.median, n.unit)
 
 
 def spread(metric: Metric, n: Number) -> str:
@@ -89,7 +92,7 @@ def spread(metric: Metric, n: Number) -> str:
         return f"one {metric.sample}"
     span = f"{value(n.lo, n.unit)} \N{HORIZONTAL ELLIPSIS} {value(n.hi, n.unit)}"
     if n.lo == n.hi:
-        if not n.total:
+        if not n.hi:
             return ""
         return f"{value(n.lo, n.unit)} in every run" if is_count(metric) else f"in every {metric.sample}"
     return f"{span} per run" if is_count(metric) else span

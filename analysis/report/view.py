@@ -37,7 +37,7 @@ class View:
         rows = []
         for label in self.a.arms:
             arm = self.definition(label)
-            colours = (arm.light, arm.dark) if arm and arm.light and arm.dark else None
+            colours = (arm.colour.light, arm.colour.dark) if arm and arm.colour else None
             rows.append((label, self.spec(label).arm, colours))
         return arm_styles(rows)
 

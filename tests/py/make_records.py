@@ -33,8 +33,20 @@ ARMS: dict[str, dict[str, int]] = {
     "reporting-xb": {"extra_bytes": B, "overhead_bytes": 2 * MIB},
     "buffer": {"buffer_bytes": B, "extra_bytes": B, "overhead_bytes": 2 * MIB},
 }
+DEFINITIONS = Path(__file__).resolve().parents[2] / "arms"
+PROBES = ("batch", "oom_kill", "alloc_fail", "direct_reclaim", "compaction_stall", "kswapd_wake")
 
 Line = dict[str, Any]
+
+# An ordinary request of the workload.
+REQUEST: Line = {
+    "constraint": "none",
+    "allowed_nodes": [0],
+    "memcg": False,
+    "pf_memalloc": False,
+    "oom_victim": False,
+    "own": False,
+}
 
 
 def pages(mib: float) -> int:
@@ -68,7 +80,7 @@ def hist_line(name: str, t_ns: int, values: list[int], sub_bits: int) -> Line:
 
 def spec(arm: str, seed: int, repeat: int, **changes: Any) -> Line:
     out: Line = {
-        "schema": 1,
+        "schema": 2,
         "workload": "memcached",
         "workload_hash": "aa11",
         "arm": arm,
@@ -97,15 +109,30 @@ def spec(arm: str, seed: int, repeat: int, **changes: Any) -> Line:
     return out | ARMS.get(arm, {}) | changes
 
 
+def definition(arm: str) -> Line | None:
+    """The arm as the runner copies it into a record; None for an arm that has no file."""
+    path = DEFINITIONS / f"{arm}.json"
+    return json.loads(path.read_text()) | {"name": arm} if path.is_file() else None
+
+
+def loss_lines(t_ns: int, lines: list[Line]) -> list[Line]:
+    """One for each probe, with nothing lost of what is in the lines."""
+    counts = {p: sum(x["type"] == "event" and x["kind"] == p for x in lines) for p in PROBES}
+    return [
+        {"type": "loss", "t_ns": t_ns, "probe": p, "seen": n, "recorded": n, "dropped": {}} for p, n in counts.items()
+    ]
+
+
 def run_line(cell: str, s: Line) -> Line:
     reporting = s["arm"] != "none"
     buffer = s["buffer_bytes"] // PAGE
     return {
         "type": "run",
-        "schema": 1,
+        "schema": 2,
         "cell": cell,
         "experiment": "memcached",
         "spec": s,
+        "arm": definition(s["arm"]),
         "host": {
             "release": "6.1.0-40-amd64",
             "cpu": "Example CPU @ 2.00GHz",
@@ -116,20 +143,22 @@ def run_line(cell: str, s: Line) -> Line:
             "governor": "unknown",
             "microcode": "0x1",
         },
-        "guest": {
-            "release": "6.12.0-hint",
-            "cmdline": "console=ttyS0 panic=-1",
-            "mem_total_kib": 480_000 + s["extra_bytes"] // 1024 * (buffer == 0),
-            "min_free_kib": 22_528,
-            "features": hex(1 << 32 | reporting << 5 | bool(buffer) << 20),
-            "order": s["order"],
-            "delay_ms": s["delay_ms"],
-            "capacity": s["capacity"],
-            "swap_kib": 0,
-            "buffer_wanted_pages": buffer,
-            "buffer_held_pages": buffer,
-            "zones": [{"node": 0, "zone": "DMA32", "managed_pages": 120_000, **MARKS}],
-        },
+        "guests": [
+            {
+                "release": "6.12.0-hint",
+                "cmdline": "console=ttyS0 panic=-1",
+                "mem_total_kib": 400 * 1024 + s["extra_bytes"] // 1024 * (buffer == 0),
+                "min_free_kib": 22_528,
+                "features": hex(1 << 32 | reporting << 5 | bool(buffer) << 20),
+                "order": s["order"],
+                "delay_ms": s["delay_ms"],
+                "capacity": s["capacity"],
+                "swap_kib": 0,
+                "buffer_wanted_pages": buffer,
+                "buffer_held_pages": buffer,
+                "zones": [{"node": 0, "zone": "DMA32", "managed_pages": 120_000, **MARKS}],
+            }
+        ],
         "clock": {"mode": s["clock"], "host_minus_guest_ns": 0},
     }
 
@@ -144,6 +173,8 @@ def zone_state(free: int, held: int, uncompensated: int, buffer: int, reserve: i
         "free_pages": free,
         **MARKS,
         "boost_pages": 0,
+        "cma_pages": 0,
+        "isolated_pageblocks": 0,
         "reserve_pages": reserve,
         "highatomic_pages": 0,
         "held_pages": held,
@@ -175,6 +206,7 @@ class Toy:
         self.next_pass = START + 2 * NS
         self.hinted = self.batches = self.kills = self.stalls = 0
         self.stalled = False
+        self.largest = self.sent = 0
         self.latency: list[int] = []
         self.service: list[int] = []
 
@@ -186,7 +218,7 @@ class Toy:
         return 0 if self.compensated else self.held
 
     def hint(self) -> None:
-        if self.out and self.t >= self.out[0] + self.s["ack_base_ns"]:
+        if self.out and self.t >= self.out[0] + self.s["ack_base_ns"] + 100_000:
             start, n = self.out
             self.emit(
                 "event",
@@ -196,8 +228,8 @@ class Toy:
                 comm="kworker/0:1",
                 start_ns=start,
                 sent_ns=start + 50_000,
-                ack_ns=self.t,
-                done_ns=self.t + 30_000,
+                ack_ns=self.t - 30_000,
+                done_ns=self.t,
                 nr_chunks=n // 512,
                 nr_pages=n,
                 min_order=9,
@@ -218,11 +250,13 @@ class Toy:
         if self.s["arm"] == "none" or self.out or self.t < self.next_pass:
             return
         limit = 0 if self.compensated else MARKS["low_pages"] + 32 * 512
-        n = min(37 * 512, self.unreported // 512 * 512, self.free // 512 * 512)
+        n = min(32 * 512, self.unreported // 512 * 512, self.free // 512 * 512)
         if n < 512 or self.free <= limit:
             self.next_pass = self.t + 2 * NS
             return
         self.out = (self.t, n)
+        self.sent += n * PAGE
+        self.largest = max(self.largest, n * PAGE)
         self.batches += 1
         self.unreported -= n
         self.held += n
@@ -266,7 +300,10 @@ class Toy:
             src="host",
             host_ns=self.t + 7,
             rss_bytes=self.backed * PAGE,
-            device={"batches": self.batches},
+            huge_bytes=0,
+            swap_bytes=0,
+            process_rss_bytes=self.backed * PAGE + 40 * MIB,
+            device=self.device(),
         )
 
     def load(self, stalled: bool, away: bool) -> None:
@@ -304,7 +341,7 @@ class Toy:
             held_pages=self.held,
             uncompensated_pages=self.uncompensated,
             batch_age_ns=self.t - self.out[0] if self.out else 0,
-            **fields,
+            **(REQUEST | fields),
         )
 
     def tick(self, stalled: bool = False, away: bool = False) -> None:
@@ -367,6 +404,7 @@ class Toy:
             self.tick(away=killed and self.t < end - rest + 120 * MS)
 
     def run(self, cell: str) -> list[Line]:
+        self.emit("tracer", edge="begin")
         self.sample()
         self.emit("phase", name="setup", edge="begin")
         for _ in range(20):
@@ -381,43 +419,48 @@ class Toy:
         self.sample()
         self.lines.append(hist_line("request_latency", self.t, self.latency, 7))
         self.lines.append(hist_line("request_service", self.t, self.service, 7))
-        self.emit("loss", probe="batch", seen=self.batches, recorded=self.batches, dropped={})
-        self.emit("loss", probe="oom_kill", seen=self.kills, recorded=self.kills, dropped={})
+        self.lines += loss_lines(self.t, self.lines)
+        self.emit("tracer", edge="end")
         return [run_line(cell, self.s), *self.lines, self.end()]
 
-    def end(self) -> Line:
+    def device(self) -> Line:
         skipped = {k: 0 for k in ("inhibited", "poison", "over_limit", "unaligned", "not_ram", "past_end", "failed")}
+        return {
+            "virtual_ns": self.t,
+            "batches": self.batches,
+            "chunks": self.sent // (2 * MIB),
+            "bytes_received": self.sent,
+            "bytes_discarded": self.hinted,
+            "bytes_skipped": skipped,
+            "discard_ns": 0,
+            "bytes_out": 0,
+            "bytes_out_max": self.largest,
+            "violations": 0,
+            "buffer_pages": self.s["buffer_bytes"] // PAGE,
+            "guest_features": "0x0",
+        }
+
+    def end(self) -> Line:
+        ledger = {
+            "guest_hinted_bytes": self.hinted,
+            "device_received_bytes": self.hinted,
+            "device_discarded_bytes": self.hinted,
+            "device_skipped_bytes": 0,
+            "from_ns": START,
+            "to_ns": self.t,
+            "ok": True,
+            "detail": None,
+        }
         return {
             "type": "end",
             "status": "done",
             "failure": None,
+            "failure_detail": None,
             "wall_s": 61.5,
-            "nr_lines": len(self.lines) + 2,
+            "nr_lines": len(self.lines),
             "nr_bad_lines": 0,
-            "device": {
-                "virtual_ns": self.t,
-                "batches": self.batches,
-                "chunks": self.hinted // (2 * MIB),
-                "bytes_received": self.hinted,
-                "bytes_discarded": self.hinted,
-                "bytes_skipped": skipped,
-                "discard_ns": 0,
-                "bytes_out": 0,
-                "bytes_out_max": 64 * MIB if self.batches else 0,
-                "violations": 0,
-                "buffer_pages": self.s["buffer_bytes"] // PAGE,
-                "guest_features": 0,
-            },
-            "ledger": {
-                "guest_hinted_bytes": self.hinted,
-                "device_received_bytes": self.hinted,
-                "device_discarded_bytes": self.hinted,
-                "device_skipped_bytes": 0,
-                "from_ns": START,
-                "to_ns": self.t,
-                "ok": True,
-            },
-            "loss": {},
+            "guests": [{"device": self.device(), "ledger": ledger, "loss": {"seen": 0, "recorded": 0, "dropped": 0}}],
+            "artefacts": [],
         }
 
 

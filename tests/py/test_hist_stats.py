@@ -10,7 +10,8 @@ from make_records import hist_index, hist_line
 
 from analysis.record import hist
 from analysis.record.model import Hist
-from analysis.compare.stats import growth, median_interval, summarise
+from analysis.compare.metrics import median_interval, summarise
+from analysis.compare.stats import growth
 
 
 def build(values: list[int], sub_bits: int = 7) -> Hist:

@@ -125,7 +125,7 @@ def test_bad_line(tmp_path, good, line, problem):
         (lambda r: r["spec"].update(label="<script>"), "spec.label: expected letters"),
         (lambda r: r["spec"].update(clock="odd"), "spec.clock: expected virtual or real"),
         (lambda r: r["spec"].update(mem_bytes="512M"), "spec.mem_bytes: expected an integer"),
-        (lambda r: r["guest"].update(features="0xg"), "guest.features: expected a hexadecimal"),
+        (lambda r: r["guests"][0].update(features="0xg"), "guests[0].features: expected a hexadecimal"),
     ],
 )
 def test_bad_run_line(tmp_path, good, change, problem):
@@ -135,13 +135,15 @@ def test_bad_run_line(tmp_path, good, change, problem):
 
 
 def test_host_samples_may_be_older_than_the_guest(tmp_path, good):
-    early = {"type": "sample", "t_ns": -5, "src": "host", "host_ns": 0, "rss_bytes": 1, "device": {"batches": 2}}
+    device = Toy(spec("none", 1, 1)).device() | {"batches": 2}
+    early = {"type": "sample", "t_ns": -5, "src": "host", "host_ns": 0, "rss_bytes": 1, "device": device}
     record = load_record(write(tmp_path, [good[0], early, good[-1]]))
     assert (record.host_samples[0].t_ns, record.host_samples[0].batches) == (-5, 2)
 
 
 def test_ledger_that_could_not_be_closed(tmp_path, good):
-    end = {**good[-1], "ledger": {**good[-1]["ledger"], "ok": None, "detail": "no pause"}}
+    end = copy.deepcopy(good[-1])
+    end["guests"][0]["ledger"] |= {"ok": None, "detail": "no pause"}
     ledger = load_record(write(tmp_path, [good[0], end])).end.ledger
     assert ledger is not None and ledger.ok is None and ledger.detail == "no pause"
 

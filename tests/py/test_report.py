@@ -86,7 +86,7 @@ def hostile_record(arm: str) -> tuple[dict, list[dict]]:
     lines = Toy(s, rounds=8).run(HOSTILE)
     for key in set(lines[0]["host"]) - {"nr_cpus"}:
         lines[0]["host"][key] = HOSTILE
-    lines[0]["guest"] |= {"release": HOSTILE, "cmdline": HOSTILE}
+    lines[0]["guests"][0] |= {"release": HOSTILE, "cmdline": HOSTILE}
     for line in lines:
         if line.get("kind") == "oom_kill":
             line |= {"victim_comm": HOSTILE, "culprit_comm": HOSTILE}
