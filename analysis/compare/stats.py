@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -230,35 +231,45 @@ def group_incidents(kills: Sequence[Judged], samples: Sequence[GuestSample]) -> 
     Recovered: the zones of the earlier request hold more free pages than their high watermarks together.
     """
     groups: list[list[Judged]] = []
+    times = [s.t_ns for s in samples]
     for kill in kills:
-        if groups:
-            last = groups[-1][-1].event
-            zones = {(z.node, z.zone) for z in last.zones}
-            high = sum(z.high_pages for z in last.zones)
-            recovered = zones and any(
-                sum(n for key, n in s.free_by_zone.items() if key in zones) > high
-                for s in samples
-                if last.t_ns < s.t_ns < kill.event.t_ns
-            )
-            if kill.event.t_ns - last.t_ns < CASCADE_NS and not recovered:
-                groups[-1].append(kill)
-                continue
-        groups.append([kill])
+        last = groups[-1][-1].event if groups else None
+        if last is None or kill.event.t_ns - last.t_ns >= CASCADE_NS:
+            groups.append([kill])
+            continue
+        zones = {(z.node, z.zone) for z in last.zones}
+        high = sum(z.high_pages for z in last.zones)
+        between = samples[bisect.bisect_right(times, last.t_ns) : bisect.bisect_left(times, kill.event.t_ns)]
+        recovered = zones and any(
+            sum(n for key, n in s.free_by_zone.items() if key in zones) > high for s in between
+        )
+        if recovered:
+            groups.append([kill])
+        else:
+            groups[-1].append(kill)
     return tuple(Incident(tuple(g)) for g in groups)
 
 
-def round_of(record: Record, kill: Judged) -> int | None:
-    """The round of a kill: as the victim's exit says, else the round under way; None between rounds."""
-    for e in record.exits:
-        if e.round is not None and e.signal and e.pid == kill.event.victim_pid and e.t_ns >= kill.event.t_ns:
-            return e.round
-    current = None
-    for p in record.phases:
-        if p.t_ns > kill.event.t_ns:
-            break
-        if p.name == "round":
-            current = p.index if p.begin else None
-    return current
+class RoundsOfKills:
+    """The round of each kill of a record."""
+
+    def __init__(self, record: Record) -> None:
+        self.exits: dict[int, list[tuple[int, int]]] = {}
+        for e in record.exits:
+            if e.round is not None and e.signal:
+                self.exits.setdefault(e.pid, []).append((e.t_ns, e.round))
+        edges = [p for p in record.phases if p.name == "round"]
+        self.times = [p.t_ns for p in edges]
+        self.after = [p.index if p.begin else None for p in edges]
+
+    def of(self, kill: Judged) -> int | None:
+        """As the victim's exit says, else the round under way; None between rounds."""
+        e = kill.event
+        for t, index in self.exits.get(e.victim_pid, ()):
+            if t >= e.t_ns:
+                return index
+        i = bisect.bisect_right(self.times, e.t_ns)
+        return self.after[i - 1] if i else None
 
 
 def whole_rounds(record: Record, windows: Sequence[Window]) -> tuple[int, ...]:
@@ -350,7 +361,7 @@ def cell_stats(cell: Cell) -> CellStats:
         kills_outside=outside,
         incidents=incidents,
         rounds=whole_rounds(record, windows),
-        round_of_kill=tuple(round_of(record, k) for k in kills),
+        round_of_kill=tuple(map(RoundsOfKills(record).of, kills)),
         values=values,
         why=why,
         lost={x.probe: x.nr_lost for x in record.losses if x.nr_lost or not x.identity_holds},

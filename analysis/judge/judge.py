@@ -22,6 +22,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from analysis.judge import gfp as gfpbits
 from analysis.judge.gfp import AllocFlags
@@ -71,13 +72,26 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judged:
-    """An event with its class, level and verdict; at_high only for kills (mark of the last attempt)."""
+    """An event with its class and level.
+
+    The verdict is found when it is asked for: a run may have a million stalls, and of those the class is
+    all that is counted.
+    """
 
     event: Shortage
     level: str
     klass: str
-    verdict: Verdict
-    at_high: Verdict | None = None
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        return _verdict(self.event, "low" if self.event.kind == "kswapd_wake" else "min")
+
+    @cached_property
+    def at_high(self) -> Verdict | None:
+        """Of a kill, at the mark of the last attempt."""
+        if self.event.kind != "oom_kill" or _obstacle(self.event):
+            return None
+        return _verdict(self.event, "high")
 
 
 def _merge_could_help(v: ZoneVerdict) -> bool:
@@ -296,22 +310,22 @@ def _obstacle(event: Shortage) -> str:
     return ""
 
 
-def judge_event(event: Shortage) -> Judged:
-    """Class, level and verdict of one event of a record."""
-    klass = classify(event)
-    level = "F3" if klass == FALLBACK else LEVELS[event.kind]
-    mark = "low" if event.kind == "kswapd_wake" else "min"
+def _verdict(event: Shortage, mark: str) -> Verdict:
     obstacle = _obstacle(event)
     if obstacle:
-        return Judged(event, level, klass, Verdict(UNDETERMINED, obstacle, mark, ()))
+        return Verdict(UNDETERMINED, obstacle, mark, ())
     highest = event.highest_zoneidx
     if event.kind == "kswapd_wake":
         # kswapd is woken for a node, whatever the request was bound to.
         zones = tuple(z for z in event.zones if event.node in (None, z.node))
-        wake = dataclasses.replace(event, zones=zones, allowed_nodes=None, constraint="none")
-        top = len(gfpbits.ZONE_NAMES) - 1 if highest is None else highest
-        return Judged(event, level, klass, judge_request(wake, top, mark))
+        event = dataclasses.replace(event, zones=zones, allowed_nodes=None, constraint="none")
+        highest = len(gfpbits.ZONE_NAMES) - 1 if highest is None else highest
     if highest is None:
         highest = gfpbits.highest_zone(event.gfp or 0)
-    at_high = judge_request(event, highest, "high") if event.kind == "oom_kill" else None
-    return Judged(event, level, klass, judge_request(event, highest, mark), at_high)
+    return judge_request(event, highest, mark)
+
+
+def judge_event(event: Shortage) -> Judged:
+    """Class and level of one event of a record, and on demand its verdict."""
+    klass = classify(event)
+    return Judged(event, "F3" if klass == FALLBACK else LEVELS[event.kind], klass)
