@@ -124,6 +124,29 @@ def _check_filled(cells: Sequence[CellStats]) -> Check:
     )
 
 
+def _check_same_load(arms: Arms) -> Check:
+    """Requests due while measured are the same in all arms of a seed, repeat and workload setting."""
+    name = "The same load"
+    due: dict[str, dict[str, float]] = {}
+    for cells in arms.values():
+        for c in cells:
+            answered, lost = c.values.get("requests"), c.values.get("request_errors")
+            if answered is not None and lost is not None:
+                spec = c.record.spec
+                key = f"{c.pair_key}, {spec.mem_bytes}, {sorted((spec.params or {}).items())}"
+                due.setdefault(key, {})[c.cell.name] = answered + lost
+    several = [d for d in due.values() if len(d) > 1]
+    if not several:
+        return Check(name, None, "no two runs of one seed and repeat have requests")
+    bad = [d for d in several if len(set(d.values())) > 1]
+    return Check(
+        name,
+        not bad,
+        f"as many requests due in every arm of a seed and repeat: {len(several) - len(bad)} of {len(several)}",
+        tuple(", ".join(f"{cell}: {n:.0f}" for cell, n in d.items()) for d in bad),
+    )
+
+
 def checks(arms: Arms, accepted: Sequence[CellStats], broken: Sequence[tuple[str, str]]) -> tuple[Check, ...]:
     """broken: (cell, what) for each invariant that a finished run broke; those runs are not in accepted."""
     lossy = [c for c in accepted if c.lossy]
@@ -148,4 +171,5 @@ def checks(arms: Arms, accepted: Sequence[CellStats], broken: Sequence[tuple[str
         _check_violations(accepted),
         _check_filled(accepted),
         _check_same_size(arms),
+        _check_same_load(arms),
     )

@@ -25,7 +25,7 @@ def chunks(f: Facts) -> Found:
     back = "buffer" if f.record.spec.buffer_bytes else "putback"
     # Older records have no line for a batch that was out as the tracer ended.
     untold = f.record.schema == 1 and f.samples and f.samples[-1].held_pages > 0
-    for probe, least, most in (("isolate", every, every), (back, closed, every)):
+    for probe, least, most in (("isolate", closed, every), (back, closed, every)):
         loss = f.losses.get(probe)
         if loss is None or loss.nr_lost or not loss.seen:
             continue

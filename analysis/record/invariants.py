@@ -12,6 +12,7 @@ A probe that lost events is not held to its count: such runs are left out for th
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +171,37 @@ TABLE = (
 )
 
 
+LISTS = (
+    "phases",
+    "tracer",
+    "shortages",
+    "batches",
+    "exits",
+    "violations",
+    "lags",
+    "lag_max",
+    "guest_samples",
+    "host_samples",
+    "load_samples",
+    "all_hists",
+    "losses",
+)
+
+
+def of_guest(record: Record, guest: int) -> Record:
+    """The record of one guest alone."""
+    mine = {n: tuple(x._replace(guest=0) for x in getattr(record, n) if x.guest == guest) for n in LISTS}
+    end = record.end
+    if guest < len(end.guests):
+        one = end.guests[guest]
+        end = end._replace(guests=(one,), device=one.device or {}, ledger=one.ledger, loss=one.loss)
+    return dataclasses.replace(record, guests=(record.guests[guest],), end=end, **mine)
+
+
 def broken(record: Record, folder: Path | None = None) -> tuple[Broken, ...]:
-    """Every invariant the record breaks; folder: of the cell, with its console.log."""
-    facts = Facts(record, folder)
-    return tuple(Broken(i.name, line, detail) for i in TABLE for line, detail in i.check(facts))
+    """Every invariant the record breaks, for each of its guests; folder: of the cell, with its console.log."""
+    if len(record.guests) == 1:
+        all_facts = [Facts(record, folder)]
+    else:
+        all_facts = [Facts(of_guest(record, g), None) for g in range(len(record.guests))]
+    return tuple(Broken(i.name, line, detail) for f in all_facts for i in TABLE for line, detail in i.check(f))

@@ -251,6 +251,23 @@ def test_parameters_an_arm_expects_are_read_back(tmp_path):
     assert "parameter max_out_kib is 0 in the guest, 65536 was asked" in why
 
 
+def test_arms_with_another_load_are_seen(tmp_path):
+    fine(tmp_path)
+    for arm, n in (("none", 10), ("reporting", 9)):
+        s = spec(arm, 1, 1)
+        lines = little_run(s, [], 4)
+        load = dict(type="sample", src="load", t_ns=2 * NS, n=n, errors=0, p50_us=1, p99_us=1, max_us=1)
+        hist = dict(
+            type="hist", t_ns=4 * NS, name="request_latency", unit="ns", sub_bits=7, n=n, sum=n, max=1, counts=[[1, n]]
+        )
+        late = dict(load, t_ns=4 * NS, n=0)
+        body = sorted([*lines[1:-2], load, late, hist], key=lambda x: x["t_ns"])
+        body = [x for x in body if x["type"] == "tracer"] + [x for x in body if x["type"] != "tracer"] + [lines[-2]]
+        write_cell(tmp_path, s, [lines[0], *body, lines[-1] | {"nr_lines": len(body)}])
+    check = check_of(arms_of(tmp_path), "The same load")
+    assert check["ok"] is False and "reporting" in check["places"][0]
+
+
 # ---- the toolkit's own
 
 

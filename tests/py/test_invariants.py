@@ -301,6 +301,18 @@ def test_a_contradiction_takes_the_run_out_and_says_where(tmp_path):
     assert check["name"] == "Invariants" and check["ok"] is False and name in check["places"][0]
 
 
+def test_each_guest_of_a_record_is_held_to_its_own_numbers(tmp_path):
+    """Two guests in one record: their batches overlap, and neither contradicts itself."""
+    other = [x | {"guest": 1} for x in toy("reporting")[1:-1]]
+    run, end = copy.deepcopy(REPORTING[0]), copy.deepcopy(REPORTING[-1])
+    run["guests"] *= 2
+    end["guests"] *= 2
+    body = sorted([*REPORTING[1:-1], *other], key=lambda x: x["t_ns"])
+    assert found(tmp_path, [run, *body, end]) == set()
+    victim = next(x for x in body if x.get("guest") == 1 and x.get("kind") == "oom_kill")
+    assert found(tmp_path, [run, *without(body, [victim]), end]) >= {"recorded", "kills, kernel"}
+
+
 NUMBERS = (
     ("sample", "guest", ("held_page_ns", "uncompensated_page_ns", "exchanges")),
     ("sample", "host", ("rss_bytes",)),
