@@ -27,7 +27,7 @@ from analysis.compare.factors import (
     rate,
     show,
 )
-from analysis.compare.guard import Refusal, environment_differences, sound, unique
+from analysis.compare.guard import SECOND, Refusal, environment_differences, sound, unique
 from analysis.compare.metrics import Number, summarise
 from analysis.compare.pairs import Pairing, avoided_by_cell, pair
 from analysis.compare.sides import Rounds, Side, rounds_of, sides_of
@@ -159,7 +159,8 @@ def analyse(cells: Sequence[Cell], allow_loss: bool = False) -> Analysis:
     groups = groups_of(points) or (Group({}, ()),)
     why: dict[str, str] = {}
     for r in excluded:
-        why.setdefault(r.cell, r.why)
+        if r.why != SECOND:
+            why.setdefault(r.cell, r.why)
     made = {label: [s.pair_key for s in group] for label, group in arms.items()}
     absent = absent_runs(cells, why, factors, known, made, points)
 

@@ -29,6 +29,9 @@ DECIDED = frozenset(
 BIT_REPORTING = 1 << 5
 BIT_BUFFER = 1 << 20
 
+# The reason that is no gap: the boot it doubles is counted.
+SECOND = "second cell of this label, seed and repeat"
+
 ENVIRONMENT = ("cpu", "release", "qemu_version", "governor", "microcode", "revision")
 
 
@@ -148,7 +151,7 @@ def unique(
         spec = records[i][1].spec
         key = (labels[i], spec.seed, spec.repeat)
         if key in seen:
-            refused.append(Refusal(records[i][0], "second cell of this label, seed and repeat"))
+            refused.append(Refusal(records[i][0], SECOND))
         else:
             seen.add(key)
             once.append(i)

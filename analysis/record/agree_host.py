@@ -8,6 +8,7 @@ import bisect
 from analysis.record.facts import (
     BESIDE_RAM_BYTES,
     NEVER_TOUCHED_BYTES,
+    NEVER_TOUCHED_SHARE,
     RSS_SLACK_BYTES,
     SEND_SLACK_NS,
     Facts,
@@ -85,7 +86,7 @@ def backed(f: Facts) -> Found:
             for s in f.samples[max(i - 2, 0) : i + 2]
         )
         inside = h.rss_bytes + (h.swap_bytes or 0)
-        if inside + idle * PAGE_BYTES < total - NEVER_TOUCHED_BYTES:
+        if inside + idle * PAGE_BYTES < total * (1 - NEVER_TOUCHED_SHARE) - NEVER_TOUCHED_BYTES:
             yield (
                 h.line or 0,
                 f"{inside} bytes resident and {idle * PAGE_BYTES} free in the guest, of {total} it manages",
@@ -94,21 +95,22 @@ def backed(f: Facts) -> Found:
 
 
 def follows_discard(f: Facts) -> Found:
-    """Resident memory falls by no more than the device discarded (or the host swapped out)."""
+    """Resident memory falls by no more than the device discarded (or the host swapped out).
+
+    Memory and counters of a sample are read one after the other, so a discard may be in one and not yet
+    in the other: the counters of the samples around count.
+    """
     if f.record.schema == 1:
         return
-    last = None
-    for h in f.record.host_samples:
-        discarded = (h.device or {}).get("bytes_discarded")
-        if discarded is None:
-            continue
-        if last is not None:
-            h0, discarded0 = last
-            fell = h0.rss_bytes - h.rss_bytes - (h.swap_bytes or 0) + (h0.swap_bytes or 0)
-            if fell > discarded - discarded0 + RSS_SLACK_BYTES:
-                yield h.line or 0, f"resident memory fell by {fell} bytes, {discarded - discarded0} were discarded"
-                return
-        last = h, discarded
+    known = [h for h in f.record.host_samples if (h.device or {}).get("bytes_discarded") is not None]
+    for i in range(1, len(known)):
+        before, after = known[max(i - 2, 0)], known[min(i + 1, len(known) - 1)]
+        discarded = after.device["bytes_discarded"] - before.device["bytes_discarded"]
+        was, now = known[i - 1], known[i]
+        fell = was.rss_bytes + (was.swap_bytes or 0) - now.rss_bytes - (now.swap_bytes or 0)
+        if fell > discarded + RSS_SLACK_BYTES:
+            yield now.line or 0, f"resident memory fell by {fell} bytes, {discarded} were discarded"
+            return
 
 
 def ledger(f: Facts) -> Found:

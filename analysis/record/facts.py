@@ -27,8 +27,10 @@ SEND_SLACK_NS = {"virtual": MS, "real": 50 * MS}
 INTEGRAL_SHARE = 0.002
 # QEMU's memory of a guest beside its RAM: firmware, video, ROMs.
 BESIDE_RAM_BYTES = 32 * MIB
-# What the guest has handed out and never touched: preallocated tables, per-CPU areas, slack of slabs.
-NEVER_TOUCHED_BYTES = 24 * MIB
+# What the guest manages, has not on its free lists, and never touched: per-CPU lists of free pages (refilled
+# from untouched blocks), preallocated tables, slack of slabs.
+NEVER_TOUCHED_BYTES = 32 * MIB
+NEVER_TOUCHED_SHARE = 1 / 25
 RSS_SLACK_BYTES = 2 * MIB
 MAX_CONSOLE_BYTES = 64 * MIB
 

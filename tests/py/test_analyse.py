@@ -71,7 +71,8 @@ def test_every_metric_is_there(toy):
     assert got["cells"]["finished"] == got["cells"]["counted"] == 12
     assert got["arms"]["none"]["latency_p9999_us"]["median"] is None
     assert got["arms"]["none"]["latency_p9999_us"]["why"].startswith("n too small")
-    assert all(c["ok"] is not False for c in got["checks"])
+    # Runs of the toy differ in length, so in requests.
+    assert [c["name"] for c in got["checks"] if c["ok"] is False] == ["The same load"]
 
 
 def test_buffer_has_no_exposure(toy):

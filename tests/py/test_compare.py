@@ -436,6 +436,16 @@ def test_a_delay_of_another_arm_is_never_its_partner(tmp_path):
     assert not any(c["verdict"] == "supported" and "removes" in c["claim"] for c in got["claims"])
 
 
+def test_a_baseline_run_again_at_each_value_is_counted_once(tmp_path):
+    """The host's delay means nothing without hinting; the doubles are no gap."""
+    sweep(tmp_path, 100)
+    put(tmp_path, "none", 1, [], rounds=10, ack_base_ns=50 * MS)
+    got = arms_of(tmp_path)
+    assert got["cells"]["excluded_why"][0]["why"].startswith("second cell")
+    assert got["cells"]["absent"] == []
+    assert "begins to kill at 100 ms" in got["answer"]["sentence"]
+
+
 # ---- numbers
 
 
