@@ -22,7 +22,7 @@ from analysis.judge.judge import (
     judge_event,
 )
 from analysis.record import hist
-from analysis.record.model import GIB, MIB, PAGE_BYTES, Cell, GuestSample, Record
+from analysis.record.model import GIB, MIB, PAGE_BYTES, Cell, GuestSample, Record, Shortage
 
 NS = 1_000_000_000
 CASCADE_NS = NS  # kills closer than this belong to one incident, unless memory recovered between
@@ -43,7 +43,6 @@ class CellStats:
     record: Record
     windows: tuple[Window, ...]
     windows_note: str
-    judged: tuple[Judged, ...]
     kills: tuple[Judged, ...]
     kills_outside: int
     incidents: tuple[Incident, ...]
@@ -196,10 +195,10 @@ def _latency_values(record: Record, lost: int) -> tuple[dict[str, float | None],
 
 
 def union_ns(stalls: Iterable[tuple[int, int]]) -> int:
-    """Length of the union of (begin, end): tasks that wait at the same time on one CPU wait once."""
+    """Length of the union of (begin, end), in order of begin: tasks that wait at the same time wait once."""
     total = 0
     reached = 0
-    for begin, end in sorted(stalls):
+    for begin, end in stalls:
         total += max(end - max(begin, reached), 0)
         reached = max(reached, end)
     return total
@@ -292,17 +291,19 @@ def cell_stats(cell: Cell) -> CellStats:
     if record is None:
         raise ValueError(f"{cell.name}: no record")
     windows, note = measure_windows(record)
-    judged = tuple(judge_event(e) for e in record.shortages if inside(e.t_ns, windows))
-    system = [j for j in judged if j.klass == SYSTEM]
-    own = [j for j in judged if j.klass == OWN]
+    # A record may hold a million stalls: only kills are judged, of the rest the class is enough.
+    classes: dict[tuple[str, str], list[Shortage]] = {}
+    for e in record.shortages:
+        if inside(e.t_ns, windows):
+            classes.setdefault((classify(e), e.kind), []).append(e)
 
-    def events(kind: str) -> list[Judged]:
-        return [j for j in system if j.event.kind == kind]
+    def events(kind: str, klass: str = SYSTEM) -> list[Shortage]:
+        return classes.get((klass, kind), [])
 
-    def held(items: Iterable[Judged]) -> float:
-        return float(sum(1 for j in items if j.event.uncompensated_pages))
+    def held(items: Iterable[Shortage]) -> float:
+        return float(sum(1 for e in items if e.uncompensated_pages))
 
-    kills = tuple(events("oom_kill"))
+    kills = tuple(judge_event(e) for e in events("oom_kill"))
     outside = sum(
         1
         for e in record.shortages
@@ -310,7 +311,7 @@ def cell_stats(cell: Cell) -> CellStats:
     )
     reclaim = events("direct_reclaim")
     failures = events("alloc_fail")
-    fallbacks = [j for j in judged if j.klass == FALLBACK]
+    fallbacks = [e for (klass, _), found in classes.items() if klass == FALLBACK for e in found]
     incidents = group_incidents(kills, record.guest_samples)
     g = record.guest_samples
     latencies = record.hists.get("request_latency")
@@ -324,21 +325,25 @@ def cell_stats(cell: Cell) -> CellStats:
         "genuine_kills": float(sum(k.verdict.kind == GENUINE for k in kills)),
         "undetermined_kills": float(sum(k.verdict.kind == UNDETERMINED for k in kills)),
         "incidents": float(len(incidents)),
-        "kills_while_held": held(kills),
+        "kills_while_held": held(events("oom_kill")),
         "other_kills": float(
-            sum(j.event.kind == "oom_kill" and j.klass not in (SYSTEM, OWN) for j in judged)
+            sum(
+                len(found)
+                for (klass, kind), found in classes.items()
+                if kind == "oom_kill" and klass not in (SYSTEM, OWN)
+            )
         ),
-        "own_kills": float(sum(j.event.kind == "oom_kill" for j in own)),
-        "own_stalls": float(sum(j.event.kind in ("direct_reclaim", "compaction_stall") for j in own)),
+        "own_kills": float(len(events("oom_kill", OWN))),
+        "own_stalls": float(len(events("direct_reclaim", OWN)) + len(events("compaction_stall", OWN))),
         "alloc_failures": float(len(failures)),
         "alloc_failures_while_held": held(failures),
         "alloc_fallbacks": float(len(fallbacks)),
-        "alloc_fallbacks_high": float(sum(j.event.order > 3 for j in fallbacks)),
+        "alloc_fallbacks_high": float(sum(e.order > 3 for e in fallbacks)),
         "direct_reclaim_stalls": float(len(reclaim)),
         "direct_reclaim_while_held": held(reclaim),
-        "direct_reclaim_ms": union_ns((j.event.t_ns, j.event.t_ns + (j.event.duration_ns or 0)) for j in reclaim)
+        "direct_reclaim_ms": union_ns((e.t_ns, e.t_ns + (e.duration_ns or 0)) for e in reclaim)
         / 1e6,
-        "direct_reclaim_task_ms": sum(j.event.duration_ns or 0 for j in reclaim) / 1e6,
+        "direct_reclaim_task_ms": sum(e.duration_ns or 0 for e in reclaim) / 1e6,
         "compaction_stalls": float(len(events("compaction_stall"))),
         "kswapd_wakes": float(len(events("kswapd_wake"))),
         "swap_out_pages": count_growth(g, lambda s: s.vmstat.get("pswpout", 0), windows),
@@ -356,7 +361,6 @@ def cell_stats(cell: Cell) -> CellStats:
         record=record,
         windows=windows,
         windows_note=note,
-        judged=judged,
         kills=kills,
         kills_outside=outside,
         incidents=incidents,

@@ -37,6 +37,12 @@ MAX_CELL_DEPTH = 3
 
 Line = Mapping[str, Any]
 
+# Fields of an event that only its verdict needs, and what takes their place.
+_STATE = tuple(
+    (Shortage._fields.index(name), Shortage._field_defaults[name])
+    for name in ("zones", "allowed_nodes", "highest_zoneidx", "held_pages", "state_ns")
+)
+
 
 def _shortage(s: Shortage) -> Shortage:
     """The task that asked is the culprit, where the tracer names one."""
@@ -49,6 +55,13 @@ def _shortage(s: Shortage) -> Shortage:
         gfp=s.gfp if s.culprit_comm else None,
         memcg=s.memcg or s.constraint == "memcg",
     )
+
+
+def _without_state(s: Shortage) -> Shortage:
+    values = list(s)
+    for i, value in _STATE:
+        values[i] = value
+    return tuple.__new__(Shortage, values)
 
 
 def _batch(b: Batch, place: Place) -> Batch:
@@ -76,8 +89,9 @@ def _hist(h: Hist, place: Place) -> Hist:
 class _Builder:
     """Collects the lines of one record."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stall_state: bool) -> None:
         self.path = path
+        self.stall_state = stall_state
         self.schema = 0
         self.run: dict[str, Any] = {}
         self.end: End | None = None
@@ -98,7 +112,11 @@ class _Builder:
 
     def _prepare(self) -> None:
         for kind in SHORTAGES:
-            check = (lambda s, o, place: _shortage(s)) if kind in ("oom_kill", "alloc_fail") else None
+            check = None
+            if kind in ("oom_kill", "alloc_fail"):
+                check = lambda s, o, place: _shortage(s)  # noqa: E731
+            elif not self.stall_state:
+                check = lambda s, o, place: _without_state(s)  # noqa: E731
             self._keep("event", kind, Shortage, check)
         self._keep("event", "batch", Batch, lambda b, o, place: _batch(b, place))
         self._keep("event", "proc_exit", ProcExit)
@@ -183,6 +201,7 @@ class _Builder:
             schema=self.schema,
             cell=run["cell"],
             experiment=run["experiment"],
+            command=run.get("command") or "",
             spec=run["spec"],
             arm=run.get("arm"),
             host=run["host"],
@@ -206,9 +225,13 @@ class _Builder:
         )
 
 
-def load_record(path: Path) -> Record:
-    """One record; raises BadRecord (file, line, field) or OSError."""
-    builder = _Builder(path)
+def load_record(path: Path, stall_state: bool = True) -> Record:
+    """One record; raises BadRecord (file, line, field) or OSError.
+
+    stall_state: keep the state of memory at stalls and wake-ups, which is checked in any case.  A record may
+    hold a million of them, and only a verdict on each needs it.
+    """
+    builder = _Builder(path, stall_state)
     number = 0
     for number, data in read_lines(path):
         builder.add(parse_object(data, path, number), (path, number, ""))
@@ -221,7 +244,7 @@ def _load_cell(folder: Path) -> Cell:
     if not path.is_file():
         return Cell(folder, name, "unfinished", "no record.jsonl: the run did not finish", None)
     try:
-        record = load_record(path)
+        record = load_record(path, stall_state=False)
     except BadRecord as e:
         return Cell(folder, name, "failed", f"unreadable record: {e}", None)
     except OSError as e:

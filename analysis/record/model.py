@@ -269,6 +269,7 @@ class Record:
     schema: int
     cell: str
     experiment: str
+    command: str  # repeats the run; empty in older records
     spec: Spec
     arm: Arm | None  # unknown in schema 1
     host: Mapping[str, Any]

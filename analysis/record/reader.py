@@ -48,6 +48,8 @@ class _Checker:
         values = DESCRIPTION.values
         if value.is_a in ("map", "list", "pairs"):
             self.of = _Checker(values[value.of], schema)
+            of = self.of.value
+            self.plain = of.is_a == "int" and of.floor is None and of.unknown is None
         if value.is_a == "pairs":
             self.first = _Checker(values[value.first], schema)
         if value.is_a in ("object", "objects"):
@@ -107,6 +109,11 @@ class _Checker:
         return v
 
     def list(self, v: Any, place: Place, name: str) -> tuple[Any, ...] | None:
+        if self.plain and type(v) is list and 0 < len(v) <= self.value.high:
+            # The usual case of numbers, all as they should be, without a look at each.
+            if set(map(type, v)) == {int} and self.of.value.low <= min(v) and max(v) <= self.of.value.high:
+                out = tuple(v)
+                return None if out == self.value.unknown else out
         out = tuple(self.of(x, place, f"{name}[{i}]") for i, x in enumerate(self.entries(v, place, name)))
         return None if out == self.value.unknown else out
 

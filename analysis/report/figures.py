@@ -78,7 +78,7 @@ def round_map(arms: Arms, look: Look) -> FigureSvg | None:
         svg,
         "Rounds that lost a process",
         (
-            "A row is one run (one boot), a column one round of the neighbour's wave;"
+            "A row is one run (one boot), a column one round of the workload;"
             " rows with the same # had the same seed and schedule."
         ),
         keys=(

@@ -29,14 +29,31 @@ def _eyebrow(view: View) -> list[str]:
     if not view.a.accepted:
         return out
     spec = view.a.accepted[0].record.spec
-    out += [spec.workload, f"{text.size(spec.mem_bytes)} guest"]
-    if view.buffer_bytes:
-        out.append(f"{text.size(view.buffer_bytes)} buffer")
-    out += [host_model(spec), f"{spec.clock} clock, {spec.accel}"]
+    specs = [view.spec(label) for label in view.arms] or [spec]
+    buffers = [s.buffer_bytes for s in specs if s.buffer_bytes]
+    out += [spec.workload, f"{text.size(specs[0].mem_bytes)} guest"]
+    if buffers:
+        out.append(f"{text.size(buffers[0])} buffer")
+    # The baseline's delay is of no consequence, and may be another.
+    hinting = [s for s in specs if s.raw.get("device")] or specs
+    out += [host_model(hinting[-1]), f"{spec.clock} clock, {spec.accel}"]
+    if view.a.factors:
+        out.append(f"varied: {', '.join(f.title for f in view.a.factors)}")
     repeats = sorted({len(g) for g in view.arms.values()})
     if repeats:
         runs = str(repeats[0]) if len(repeats) == 1 else f"{repeats[0]} to {repeats[-1]}"
         out.append(f"{runs} {'boot' if runs == '1' else 'boots'} per arm")
+    return out
+
+
+def _broken_checks(a: Analysis) -> list[Notice]:
+    """Checks that do not hold, without the runs that were left out and are listed for it."""
+    excluded = {r.cell for r in a.excluded}
+    out = []
+    for c in (c for c in a.checks if c.ok is False):
+        places = [p for p in c.places if p.split(":", 1)[0] not in excluded]
+        if places or not c.places:
+            out.append((c.name, places or [c.detail]))
     return out
 
 
@@ -56,9 +73,20 @@ def notices(a: Analysis) -> list[Notice]:
                 [f"{r.cell}: {r.why}" for r in a.excluded],
             )
         )
-    broken = [f"{c.name}: {'; '.join(c.places[:3]) or c.detail}" for c in a.checks if c.ok is False]
-    if broken:
-        out.append((f"{text.count(len(broken), 'check')} broken", broken))
+    missing = [x for x in a.absent if not x.cell]
+    if missing:
+        out.append(
+            (f"{text.count(len(missing), 'run')} missing", [f"{x.label}: {x.why}" for x in missing])
+        )
+    out += [(f"Broken: {name}", places) for name, places in _broken_checks(a)]
+    own = [
+        f"{label}: {text.plain(kills)} kills, {text.plain(stalls)} stalls"
+        for label in a.arms
+        for kills, stalls in [[a.numbers[label][key].total or 0 for key in ("own_kills", "own_stalls")]]
+        if kills or stalls
+    ]
+    if own:
+        out.append(("Asked for by the toolkit itself, counted apart from everything else", own))
     if a.allow_loss and any(s.lossy for s in a.accepted):
         lossy = [f"{s.cell.name}: {sum(s.lost.values())} events" for s in a.accepted if s.lossy]
         out.append(("Runs with lost events are counted, as asked", lossy))
@@ -105,14 +133,14 @@ def tiles(view: View) -> list[Tile]:
         ]
         out.append(
             Tile(
-                name=label,
-                role=view.role(label),
+                name=view.name(label),
+                role=view.role_of(view.arm_of(label)),
                 css=view.look[label].css,
                 big=str(rounds.with_kill),
                 of=f"of {text.count(rounds.total, rounds.unit)}",
-                caption="lost a process",
+                caption=f"lost a process, {view.focus_title}" if view.focus_title else "lost a process",
                 rows=rows,
-                words=view.description(label),
+                words=arm.description if (arm := view.definition(label)) else "",
             )
         )
     return out
@@ -135,4 +163,4 @@ def render(a: Analysis) -> str:
         tiles=tiles(view),
         words=list(WORDS.items()) if view.arms else [],
     )
-    return render_page(top, SECTIONS, view, view.look, footer)
+    return render_page(top, SECTIONS, view, view.arm_look, footer)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.compare.analyse import Analysis
@@ -54,16 +55,16 @@ def _lost(a: Analysis, label: str, metric: Metric) -> str:
     """Beside a percentile of requests: how many got no answer, since those are the slowest of all."""
     errors = a.numbers[label]["request_errors"].total
     answered = a.numbers[label]["requests"].total
-    if not metric.key.endswith("_us") or metric.group not in ("latency", "service"):
+    if not metric.key.endswith("_us") or metric.group not in ("latency", "service", "head"):
         return ""
     if metric.key == "generator_lag_us" or not errors or answered is None:
         return ""
     return f"{text.percent(errors / (errors + answered))} lost"
 
 
-def _row(a: Analysis, metric: Metric) -> TableRow:
+def _row(a: Analysis, labels: Sequence[str], metric: Metric) -> TableRow:
     cells = []
-    for label in a.arms:
+    for label in labels:
         n = a.numbers[label][metric.key]
         cells.append(
             TableCell(
@@ -73,19 +74,21 @@ def _row(a: Analysis, metric: Metric) -> TableRow:
     return TableRow(metric.title, text.shown_unit(metric.unit), metric.note, tuple(cells))
 
 
-def arm_table(a: Analysis, wanted: tuple[tuple[str, str], ...]) -> tuple[TableGroup, ...]:
+def arm_table(
+    a: Analysis, labels: Sequence[str], wanted: tuple[tuple[str, str], ...]
+) -> tuple[TableGroup, ...]:
     """Metrics by group; those that are zero everywhere are named in a line instead of a row."""
     groups = []
     for key, title in wanted:
         rows, quiet = [], []
         for metric in (m for m in METRICS if m.group == key):
-            numbers = [a.numbers[label][metric.key] for label in a.arms]
+            numbers = [a.numbers[label][metric.key] for label in labels]
             if metric.key not in ALWAYS and all(
                 n.hi == 0 or (n.n == 0 and not n.why.startswith("n too")) for n in numbers
             ):
                 if any(n.hi == 0 for n in numbers):
                     quiet.append(metric.title)
                 continue
-            rows.append(_row(a, metric))
+            rows.append(_row(a, labels, metric))
         groups.append(TableGroup(title, tuple(rows), ", ".join(quiet)))
     return tuple(g for g in groups if g.rows)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.compare.analyse import Analysis
-from analysis.compare.metrics import METRICS, Metric, Number
 from analysis.record.hist import LOST_US
 from analysis.record.model import GIB, MIB
+from analysis.compare.metrics import METRICS, Metric, Number
 
 NBSP = "\N{NO-BREAK SPACE}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -33,6 +33,10 @@ def whole(value: int) -> str:
 
 def count(n: int, word: str) -> str:
     return f"{whole(n)} {word}" + ("" if n == 1 else "s")
+
+
+def capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def percent(share: float) -> str:
@@ -114,6 +118,15 @@ TERMINAL = (
 )
 
 
+MAX_COLUMNS = 6
+BRIEF = ("", "runs", "OOM kills", "  attributable", "exposure, MiB s", "batches")
+
+
+def _lines(columns: Sequence[Sequence[str]]) -> list[list[str]]:
+    keep = [i for i, title in enumerate(columns[0]) if title in BRIEF]
+    return [[c[i].strip() for i in keep] for c in columns]
+
+
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     return [
@@ -129,10 +142,12 @@ def terminal(a: Analysis) -> str:
     by_key = {m.key: m for m in METRICS}
     out = [a.answer.sentence, *a.answer.details, ""]
     if a.arms:
-        rows = [["", *a.arms], ["runs", *(str(len(g)) for g in a.arms.values())]]
-        for key, title in TERMINAL:
-            rows.append([title, *(headline(by_key[key], a.numbers[label][key]) for label in a.arms)])
-        out += [*_align(rows), ""]
+        columns = [["", "runs", *(title for _, title in TERMINAL)]]
+        for label, group in a.arms.items():
+            figures = [headline(by_key[key], a.numbers[label][key]) for key, _ in TERMINAL]
+            columns.append([label, str(len(group)), *figures])
+        # A column per label, or a line where they would not fit beside each other.
+        out += [*_align(list(zip(*columns, strict=True)) if len(a.arms) <= MAX_COLUMNS else _lines(columns)), ""]
     out.append(
         f"cells: {a.count('finished')} finished, {a.count('failed')} failed,"
         f" {a.count('unfinished')} unfinished"

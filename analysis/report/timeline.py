@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Figures over time: one run of each arm, and the seconds round a kill."""
+"""Figures over time: one run of each arm, and the seconds around a kill."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def time_strip(arms: Arms, look: Look) -> FigureSvg | None:
 
 
 def zoom(arms: Arms, look: Look) -> FigureSvg | None:
-    """The seconds round the first attributable kill, in every arm of that repeat."""
+    """The seconds around the first attributable kill, in every arm of that repeat."""
     cells = {k: c for k, c in pick_repeat(arms).items() if len(c.record.guest_samples) > 1}
     hits = [
         (k.event.t_ns - c.windows[0][0], label)
@@ -264,14 +264,14 @@ def zoom(arms: Arms, look: Look) -> FigureSvg | None:
         svg = to_svg(
             fig,
             "zoom",
-            "The seconds round the first attributable kill",
+            "The seconds around the first attributable kill",
             f"{label} at {x0:.2f} s, and the same seconds in the other arms.",
         )
     return FigureSvg(
         svg,
         "The same seconds in every arm",
         (
-            f"Round the first attributable kill of that repeat ({label}, {x0:.2f} s); bars under the axis:"
+            f"Around the first attributable kill of that repeat ({label}, {x0:.2f} s); bars under the axis:"
             " batches that are with the host."
         ),
         keys=MEMORY_KEYS,

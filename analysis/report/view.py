@@ -8,19 +8,14 @@ from functools import cached_property
 
 from analysis.compare.analyse import Analysis
 from analysis.compare.stats import NS, CellStats
-from analysis.record.model import MIB, Spec
+from analysis.record.model import MIB, Arm, Spec
 from analysis.report import text
 from analysis.report.style import ArmStyle, arm_styles
 
 Arms = dict[str, tuple[CellStats, ...]]
 
 # Said where an arm first stands; the arm's own line comes from its definition.
-ROLES = {
-    "baseline": "baseline",
-    "rival": "what exists",
-    "cure": "the proposal",
-    "control": "control",
-}
+ROLES = {"baseline": "baseline", "rival": "what exists", "cure": "the proposal", "control": "control"}
 
 
 @dataclass(frozen=True)
@@ -28,40 +23,75 @@ class View:
     a: Analysis
 
     @cached_property
+    def focus(self) -> tuple[str, ...]:
+        """The labels that are shown beside each other: one group of comparable cells.
+
+        Of those with most arms that with most kills.
+        """
+
+        def kills(labels: tuple[str, ...]) -> tuple[int, int]:
+            groups = [g for label in labels if (g := self.a.arms.get(label))]
+            return len(groups), sum(len(c.kills) for g in groups for c in g)
+
+        return max((g.labels for g in self.a.groups), key=kills, default=tuple(self.a.arms))
+
+    @cached_property
+    def focus_title(self) -> str:
+        """What the labels in focus have in common, where something is varied."""
+        titles = [g.title for g in self.a.groups if g.labels == self.focus]
+        return titles[0] if len(self.a.groups) > 1 and titles else ""
+
+    @cached_property
     def arms(self) -> Arms:
-        """Arms with a counted run, in the order of the page."""
-        return {label: cells for label, cells in self.a.arms.items() if cells}
+        """The labels in focus that have a counted run, in the order of the page."""
+        return {label: self.a.arms[label] for label in self.focus if self.a.arms.get(label)}
+
+    @cached_property
+    def drawn(self) -> Arms:
+        """The same by the names the figures use."""
+        return {self.name(label): cells for label, cells in self.arms.items()}
+
+    @cached_property
+    def drawn_look(self) -> dict[str, ArmStyle]:
+        return {self.name(label): self.look[label] for label in self.arms}
+
+    @cached_property
+    def arm_look(self) -> dict[str, ArmStyle]:
+        """Style by name of arm."""
+        names = dict.fromkeys(self.arm_of(label) for label in self.a.arms)
+        rows = []
+        for name in names:
+            arm = self.a.definitions.get(name)
+            rows.append((name, name, (arm.colour.light, arm.colour.dark) if arm else None))
+        return arm_styles(rows)
 
     @cached_property
     def look(self) -> dict[str, ArmStyle]:
-        rows = []
-        for label in self.a.arms:
-            arm = self.definition(label)
-            colours = (arm.colour.light, arm.colour.dark) if arm and arm.colour else None
-            rows.append((label, self.spec(label).arm, colours))
-        return arm_styles(rows)
+        """Style by label: that of its arm, since what is drawn together has one label per arm."""
+        return {label: self.arm_look[self.arm_of(label)] for label in self.a.arms}
 
     def spec(self, label: str) -> Spec:
         return next(s.record.spec for s in self.a.accepted if s.label == label)
 
-    def definition(self, label: str):
-        """The definition of the label's arm in its record; None in old records."""
-        return next((getattr(s.record, "arm", None) for s in self.a.accepted if s.label == label), None)
+    def arm_of(self, label: str) -> str:
+        return self.spec(label).arm
 
-    def role(self, label: str) -> str:
-        arm = self.definition(label)
-        return ROLES.get(arm.role, arm.role) if arm else ""
+    def name(self, label: str) -> str:
+        """A label as it is called where only those in focus stand."""
+        return self.arm_of(label) if self.focus_title else label
 
-    def description(self, label: str) -> str:
-        arm = self.definition(label)
-        return arm.description if arm else ""
+    def definition(self, label: str) -> Arm | None:
+        return self.a.definitions.get(self.arm_of(label))
 
-    @cached_property
-    def columns(self) -> list[tuple[str, str, str]]:
-        """Of a table of arms: label, colour, runs."""
+    def role_of(self, arm: str) -> str:
+        known = self.a.definitions.get(arm)
+        return ROLES.get(known.role, known.role) if known else ""
+
+    def columns(self, labels: tuple[str, ...]) -> list[tuple[str, str, str]]:
+        """Of a table of arms: name, colour, runs."""
         return [
-            (label, self.look[label].css, f"{len(group)} {'run' if len(group) == 1 else 'runs'}")
-            for label, group in self.a.arms.items()
+            (self.name(label), self.look[label].css, text.count(len(self.a.arms[label]), "run"))
+            for label in labels
         ]
 
     @cached_property

@@ -9,6 +9,7 @@ from analysis.report.page import Section
 
 NAMES = (
     "rounds",
+    "curves",
     "arms",
     "time",
     "kills",

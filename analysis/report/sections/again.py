@@ -87,7 +87,7 @@ def build(view: View) -> dict[str, Any] | None:
     records = [c.record for c in view.a.accepted]
     if not records:
         return None
-    recorded = [c for r in records if (c := getattr(r, "command", ""))]
+    recorded = [r.command for r in records if r.command]
     if recorded:
         return {"commands": list(dict.fromkeys(recorded)), "note": ""}
     specs = [r.spec for r in records]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from analysis.report.page import Section
@@ -17,9 +18,15 @@ GROUPS = (
     ("trust", "Trust"),
 )
 
+MAX_TABLES = 40
+
 TEMPLATE = """
 <p class="lead">Counts are totals over the runs of an arm, everything else the median over runs, measured phase only. {{ note }}</p>
-{{ page.arms(columns, groups) }}
+{% for t in tables %}
+{% if t.title %}<details class="fold"{% if t.open %} open{% endif %}><summary>{{ t.title }}</summary>{% endif %}
+{{ page.arms(t.columns, t.groups) }}
+{% if t.title %}</details>{% endif %}
+{% endfor %}
 """
 
 
@@ -36,10 +43,24 @@ def interval_note(view: View) -> str:
     )
 
 
+def tables(view: View) -> Iterator[dict[str, Any]]:
+    """One for each group of labels that may be compared; all but the one in focus are folded."""
+    groups = [(view.focus_title, view.focus)]
+    groups += [(g.title, g.labels) for g in view.a.groups if g.labels != view.focus]
+    for title, all_labels in groups[:MAX_TABLES]:
+        labels = tuple(label for label in all_labels if label in view.a.arms)
+        yield {
+            "title": title,
+            "open": labels == view.focus,
+            "columns": view.columns(labels),
+            "groups": arm_table(view.a, labels, GROUPS),
+        }
+
+
 def build(view: View) -> dict[str, Any] | None:
     if not view.arms:
         return None
-    return {"columns": view.columns, "groups": arm_table(view.a, GROUPS), "note": interval_note(view)}
+    return {"tables": list(tables(view)), "note": interval_note(view)}
 
 
 SECTION = Section("arms", "Arms compared", build, TEMPLATE)

@@ -13,7 +13,7 @@ TEMPLATE = "{{ page.figure(hold) }}{{ page.figure(trade) }}"
 
 
 def build(view: View) -> dict[str, Any] | None:
-    hold, memory = hold_and_ack(view.arms, view.look), trade(view.arms, view.look)
+    hold, memory = hold_and_ack(view.drawn, view.drawn_look), trade(view.drawn, view.drawn_look)
     return {"hold": hold, "trade": memory} if hold or memory else None
 
 

@@ -13,7 +13,7 @@ TEMPLATE = "{{ page.figure(figure) }}"
 
 
 def build(view: View) -> dict[str, Any] | None:
-    figure = round_map(view.arms, view.look)
+    figure = round_map(view.drawn, view.drawn_look)
     return {"figure": figure} if figure else None
 
 

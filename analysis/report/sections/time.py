@@ -13,8 +13,8 @@ TEMPLATE = "{{ page.figure(zoom) }}{{ page.figure(strip) }}"
 
 
 def build(view: View) -> dict[str, Any] | None:
-    strip = time_strip(view.arms, view.look)
-    return {"zoom": zoom(view.arms, view.look), "strip": strip} if strip else None
+    strip = time_strip(view.drawn, view.drawn_look)
+    return {"zoom": zoom(view.drawn, view.drawn_look), "strip": strip} if strip else None
 
 
 SECTION = Section("time", "Over time", build, TEMPLATE)
