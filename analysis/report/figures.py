@@ -210,6 +210,9 @@ def hold_and_ack(arms: Arms, look: Look) -> FigureSvg | None:
                     fontweight="bold",
                 )
             pair[0].set_ylabel("% of batches")
+        # Room for the names above the highest bar; the axes are shared.
+        axes[0, 0].set_ylim(top=1.4 * axes[0, 0].get_ylim()[1])
+        axes[0, 0].set_yticks([t for t in axes[0, 0].get_yticks() if 0 <= t <= 100])
         for i, title in enumerate(columns):
             axes[0, i].set_title(title)
             axes[-1, i].set_xlabel("ms")

@@ -18,7 +18,7 @@ GROUPS = (
 TEMPLATE = """
 {{ page.figure(figure) }}
 {% if sent %}
-<p class="lead gap">Latency from the intended start is in the table of arms above. Here the clock starts when a request is actually sent: the time the generator itself was late is left out. Requests are pipelined, so one that was sent while the server was stopped waited in the socket, and that wait is in the first of these groups. The second starts the clock only when nothing sent before on that connection is unanswered: that is what a generator sees that waits for each answer.</p>
+<p class="lead gap">Latency from the intended start is in the table of arms above. Here the clock starts when a request is actually sent: the time the generator itself was late is left out. Requests are pipelined, so one that was sent while the server was stopped waited in the socket, and that wait is in these numbers.{% if sent|length > 1 %} The second group starts the clock only when nothing sent before on that connection is unanswered: that is what a generator sees that waits for each answer.{% endif %}</p>
 {{ page.arms(columns, sent) }}
 {% endif %}
 """
