@@ -194,7 +194,8 @@ def analyse(cells: Sequence[Cell], allow_loss: bool = False) -> Analysis:
     whole = at[0]
     if len(groups) > 1:
         names = [d.name for d in defined.values() if d.role in (RIVAL, CURE)]
-        whole = answers.over_factors([(g.title, one) for g, one in zip(groups, at, strict=True)], drawn, names)
+        titled = [(g.title, one) for g, one in zip(groups, at, strict=True)]
+        whole = answers.over_factors(titled, drawn, names, not absent)
     return Analysis(
         cells=tuple(cells),
         accepted=tuple(accepted),

@@ -16,7 +16,8 @@ BAD = "bad"
 MIXED = "mixed"
 UNKNOWN = "unknown"
 
-WORST = (BAD, MIXED, UNKNOWN, GOOD)
+# Of several points the first that any has; where nothing can be said at one, the others still speak.
+WORST = (BAD, MIXED, GOOD, UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,14 @@ def _notes(sides: Sequence[Side]) -> list[str]:
         if s.absent:
             out.append(f"{s.gap()}, so nothing is said for it.")
         if s.dead:
-            out.append(f"{plural(s.dead, 'run')} of {s.label} did not survive: that is harm, not a gap.")
+            out.append(f"{plural(s.dead, 'run')} of {s.name} did not survive: that is harm, not a gap.")
     if late := outside(*sides):
         out.append(f"{late[0].upper()}{late[1:]} are in no rate.")
     between = [s for s in sides if s.rounds.between]
-    out += [f"{plural(s.rounds.between, 'kill')} of {s.label} in no whole round." for s in between]
+    out += [f"{plural(s.rounds.between, 'kill')} of {s.name} in no whole round." for s in between]
     own = [s for s in sides if s.own_kills]
     out += [
-        f"The toolkit itself asked for {plural(s.own_kills, 'more kill')} in {s.label}: not counted, and not expected."
+        f"The toolkit itself asked for {plural(s.own_kills, 'more kill')} in {s.name}: not counted, and not expected."
         for s in own
     ]
     return out
@@ -93,8 +94,8 @@ def answer(sides: Sequence[Side], nr_unknown: int = 0) -> Answer:
     details = [fit] if fit else []
     for s in sides:
         if s.arm.role == CONTROL and s.cells and not s.absent:
-            details.append(f"{s.label} ({s.arm.description}) {_lost(s)}.")
-    details += [f"{s.label} {_lost(s)}." for s in (*rivals[1:], *cures[1:]) if s.cells and not s.absent]
+            details.append(f"{s.name} ({s.arm.description}) {_lost(s)}.")
+    details += [f"{s.name} {_lost(s)}." for s in (*rivals[1:], *cures[1:]) if s.cells and not s.absent]
     details += notes
     rival, cure = (rivals or [None])[0], (cures or [None])[0]
 
@@ -103,17 +104,17 @@ def answer(sides: Sequence[Side], nr_unknown: int = 0) -> Answer:
     if gap:
         words = "; ".join(s.gap() for s in gap)
         rest = [s for s in (rival, cure) if s is not None and s.cells and not s.absent]
-        said = "".join(f" {s.label} {_lost(s)}." for s in rest)
+        said = "".join(f" {s.name} {_lost(s)}." for s in rest)
         return Answer(f"These runs cannot tell: {words}.{said}", BAD if dead else UNKNOWN, tuple(details))
     if none is not None and none.cells and (none.kills or none.outside):
         return Answer(
             "These runs cannot tell: the workload does not fit this guest even without hinting"
-            f" ({none.label} {_lost(none)}).",
+            f" ({none.name} {_lost(none)}).",
             UNKNOWN,
             ("Choose a smaller workload or a larger MEM, and run again.", *details),
         )
     if rival is None or not rival.cells:
-        said = f"{cure.label} {_lost(cure)}; " if cure is not None and cure.cells else ""
+        said = f"{cure.name} {_lost(cure)}; " if cure is not None and cure.cells else ""
         return Answer(
             f"{said}there is no counted run of the mechanism it is to cure, so nothing to compare with.",
             UNKNOWN,
@@ -123,7 +124,7 @@ def answer(sides: Sequence[Side], nr_unknown: int = 0) -> Answer:
 
 
 def _compared(none: Side | None, rival: Side, cure: Side | None, details: list[str]) -> Answer:
-    bad = f"With {rival.label} {rival.rate_words()} lost a process{_although(rival)}"
+    bad = f"With {rival.name} {rival.rate_words()} lost a process{_although(rival)}"
     if rival.kills and cure is None:
         return Answer(f"{bad}; no cure was run.", BAD, tuple(details))
     if rival.kills and cure is not None and not cure.kills:
@@ -133,34 +134,38 @@ def _compared(none: Side | None, rival: Side, cure: Side | None, details: list[s
             shown = False
         after = f" (but {outside(cure)})" if cure.outside else ""
         return Answer(
-            f"{bad}; with {cure.label} none of {cure.rounds.total} did{after}.",
+            f"{bad}; with {cure.name} none of {cure.rounds.total} did{after}.",
             GOOD if shown else MIXED,
             tuple(details),
         )
     if rival.kills and cure is not None:
         fewer = lower(cure.rate, rival.rate)
         how = {True: "fewer, but not none", False: "more", None: "no cure, as far as these rounds tell"}[fewer]
-        return Answer(f"{bad}; with {cure.label} {cure.rate_words()} did: {how}.", BAD, tuple(details))
+        return Answer(f"{bad}; with {cure.name} {cure.rate_words()} did: {how}.", BAD, tuple(details))
     if cure is not None and cure.kills:
         return Answer(
-            f"{cure.label} did harm here: it {_lost(cure)}, {rival.label} {_lost(rival)}.", BAD, tuple(details)
+            f"{cure.name} did harm here: it {_lost(cure)}, {rival.name} {_lost(rival)}.", BAD, tuple(details)
         )
-    tail = f", nor did {cure.label}" if cure is not None and cure.cells else ""
+    tail = f", nor did {cure.name}" if cure is not None and cure.cells else ""
     more = (
         "Exposure says how much memory was away and for how long; a slower host or a tighter fit makes kills"
         " likelier."
     )
     return Answer(
-        f"No fake OOM was seen: {rival.label} {_lost(rival)}{tail}.", UNKNOWN, (*details, more)
+        f"No fake OOM was seen: {rival.name} {_lost(rival)}{tail}.", UNKNOWN, (*details, more)
     )
 
 
-def over_factors(at: Sequence[tuple[str, Answer]], curves: Sequence[Curve], names: Sequence[str]) -> Answer:
+def over_factors(
+    at: Sequence[tuple[str, Answer]], curves: Sequence[Curve], names: Sequence[str], whole: bool
+) -> Answer:
     """Several points: where kills begin along the one numeric factor, and the answer at each point.
 
-    names: the arms to speak of, rival and cure.
+    names: the arms to speak of, rival and cure; whole: no run is missing anywhere.
     """
     tone = next(t for t in WORST if any(a.tone == t for _, a in at))
+    if tone == GOOD and not whole:
+        tone = MIXED
     details = tuple(f"{where}: {a.sentence}" for where, a in at)
     if len(curves) == 1 and not curves[0].fixed:
         f = curves[0].factor
@@ -177,7 +182,7 @@ def over_factors(at: Sequence[tuple[str, Answer]], curves: Sequence[Curve], name
                     f" ({first.kills.with_kill} of {plural(first.kills.total, first.kills.unit)})"
                 )
         if parts:
-            values = f"{show(f.name, f.values[0])} to {show(f.name, f.values[-1])}"
-            return Answer(f"{f.title}, {values}: {'; '.join(parts)}.", tone, details)
+            values = f"From {show(f.name, f.values[0])} to {show(f.name, f.values[-1])} of {f.title}"
+            return Answer(f"{values}: {'; '.join(parts)}.", tone, details)
     compared = f"{plural(len(at), 'setting')} compared, each for itself: see the claims and the tables."
     return Answer(compared, tone, details)

@@ -46,7 +46,7 @@ def gaps(*sides: Side) -> str:
 
 def outside(*sides: Side) -> str:
     return "; ".join(
-        f"{plural(s.outside, 'kill')} of {s.label} before or after the measured phase" for s in sides if s.outside
+        f"{plural(s.outside, 'kill')} of {s.name} before or after the measured phase" for s in sides if s.outside
     )
 
 
@@ -72,12 +72,12 @@ def fake_oom(sides: Sequence[Side], where: str) -> Claim:
         return Claim(FAKE_OOM, UNTESTED, "no arm that hints without a buffer has a counted run", where)
     kills = sum(s.sum("attributable_kills") for s in hinting)
     evidence = "; ".join(
-        f"{s.label}: {s.sum('attributable_kills'):.0f} of {plural(s.kills, 'kill')} attributable,"
+        f"{s.name}: {s.sum('attributable_kills'):.0f} of {plural(s.kills, 'kill')} attributable,"
         f" {s.sum('alloc_failures_while_held'):.0f} failed allocations with memory held, exposure"
         f" {s.sum('exposure_mib_s'):.0f} MiB s in {plural(len(s.cells), 'run')}"
         for s in hinting
     )
-    evidence += "".join(f"; {s.label}: {plural(s.kills, 'kill')} in {plural(len(s.cells), 'run')}" for s in none)
+    evidence += "".join(f"; {s.name}: {plural(s.kills, 'kill')} in {plural(len(s.cells), 'run')}" for s in none)
     if not none:
         evidence += "; no arm without hinting was run"
     fits = bool(none) and all(s.clean for s in none)
@@ -86,12 +86,12 @@ def fake_oom(sides: Sequence[Side], where: str) -> Claim:
 
 
 def removes(cure: Side, rivals: Sequence[Side], where: str) -> Claim:
-    text = REMOVES.format(arm=cure.label)
+    text = REMOVES.format(arm=cure.name)
     if not cure.cells or not rivals:
         return settled(Claim(text, UNTESTED, "needs counted runs of it and of the mechanism it cures", where), cure)
     rival = rivals[0]
     evidence = (
-        f"rounds with a kill: {rival.label} {percent(rival.rate)}, {cure.label} {percent(cure.rate)};"
+        f"rounds with a kill: {rival.name} {percent(rival.rate)}, {cure.name} {percent(cure.rate)};"
         f" attributable: {rival.rounds.attributable} and {cure.rounds.attributable}"
     )
     if late := outside(cure):
@@ -108,9 +108,9 @@ def removes(cure: Side, rivals: Sequence[Side], where: str) -> Claim:
 
 
 def constant(cure: Side, where: str) -> Claim:
-    text = CONSTANT.format(arm=cure.label)
+    text = CONSTANT.format(arm=cure.name)
     if not cure.cells:
-        return settled(Claim(text, UNTESTED, f"{cure.label} has no counted run", where), cure)
+        return settled(Claim(text, UNTESTED, f"{cure.name} has no counted run", where), cure)
     exchanges, delta = cure.sum("exchanges"), cure.sum("exchange_free_delta_pages")
     exposure = cure.sum("exposure_mib_s")
     guest = sum(c.record.nr_violations for c in cure.cells)
@@ -127,10 +127,10 @@ def constant(cure: Side, where: str) -> Claim:
 
 def isolates(control: Side, cure: Side | None, where: str) -> Claim:
     """The claim a control was made for: decided by comparing its rate of kills with that of its cure."""
-    text = control.arm.claim or LESS.format(arm=cure.label if cure else control.arm.of, of=control.label)
+    text = control.arm.claim or LESS.format(arm=cure.name if cure else control.arm.of, of=control.name)
     if cure is None or not cure.cells or not control.cells:
-        return Claim(text, UNTESTED, f"needs counted runs of {control.arm.of} and {control.label}", where)
-    evidence = f"rounds with a kill: {control.label} {percent(control.rate)}, {cure.label} {percent(cure.rate)}"
+        return Claim(text, UNTESTED, f"needs counted runs of {control.arm.of} and {control.name}", where)
+    evidence = f"rounds with a kill: {control.name} {percent(control.rate)}, {cure.name} {percent(cure.rate)}"
     if late := outside(control, cure):
         evidence += f"; {late}"
     less = lower(cure.rate, control.rate)
@@ -143,7 +143,7 @@ def isolates(control: Side, cure: Side | None, where: str) -> Claim:
 
 
 def cheap(cure: Side, rivals: Sequence[Side], where: str) -> Claim:
-    text = CHEAP.format(arm=cure.label)
+    text = CHEAP.format(arm=cure.name)
     rival = rivals[0] if rivals else None
     partners = {c.pair_key: c for c in rival.cells} if rival else {}
     costs = []
@@ -159,7 +159,7 @@ def cheap(cure: Side, rivals: Sequence[Side], where: str) -> Claim:
         why = "needs paired runs of it and of the mechanism it cures, with host memory measured"
         return Claim(text, UNTESTED, why, where)
     evidence = (
-        f"mean host memory less that of {rival.label}, by pair: {', '.join(f'{c:+.1f}' for c in costs[:12])} MiB,"
+        f"mean host memory less that of {rival.name}, by pair: {', '.join(f'{c:+.1f}' for c in costs[:12])} MiB,"
         f" of {size:.0f} MiB extra"
     )
     if all(c < size / 4 for c in costs):

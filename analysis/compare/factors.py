@@ -95,8 +95,8 @@ class Group:
 TITLES = {
     "mem_bytes": "memory",
     "B": "B",
-    "ack_base_ns": "host answers after",
-    "ack_per_chunk_ns": "and per chunk",
+    "ack_base_ns": "host delay",
+    "ack_per_chunk_ns": "host delay per chunk",
     "order": "order",
     "delay_ms": "reporting delay",
     "capacity": "capacity",

@@ -15,6 +15,8 @@ from math import comb
 
 import numpy as np
 
+from analysis.record.hist import LOST_US
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -130,6 +132,8 @@ def summarise(values: Iterable[float], unit: str, why: str = "", adds: bool = Tr
     if not n:
         return Number(0, None, None, None, None, unit, "", why or "no data")
     middle = float(np.median(data))
+    if unit == "us" and data[n // 2] >= LOST_US:
+        middle = float(LOST_US)  # a lost request has no latency to take the mean with
     total = float(sum(data)) if adds else None
     ranks = median_interval(n)
     if ranks is None:

@@ -65,6 +65,11 @@ class Side:
     rounds: Rounds
 
     @property
+    def name(self) -> str:
+        """As it is called among the arms of one point, where every arm has one label."""
+        return self.arm.name
+
+    @property
     def kills(self) -> int:
         return sum(len(c.kills) for c in self.cells)
 
@@ -106,7 +111,7 @@ class Side:
         """Runs that do not count, how many and why; empty when all do."""
         if not self.absent:
             return ""
-        gone = f"{len(self.absent)} of {plural(self.nr_runs, 'run')} of {self.label}"
+        gone = f"{len(self.absent)} of {plural(self.nr_runs, 'run')} of {self.name}"
         return f"{gone} do not count ({reasons(self.absent)})"
 
 

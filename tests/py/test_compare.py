@@ -12,7 +12,9 @@ from make_records import MIB, NS, Toy, definition, spec, write_cell
 from test_analyse import FAKE, REAL, arms_of, kill_line, little_run, put, verdicts_of
 
 from analysis.compare.factors import lower, rate
+from analysis.compare.metrics import summarise
 from analysis.compare.stats import union_ns
+from analysis.record.hist import LOST_US
 
 MS = 1_000_000
 TOP = Path(__file__).resolve().parents[2]
@@ -352,15 +354,15 @@ def test_a_varied_delay_is_a_factor_and_nothing_is_left_out(tmp_path):
     assert got["cells"]["absent"] == []
     (factor,) = got["factors"]
     assert (factor["name"], factor["values"]) == ("ack_base_ns", [50 * MS, 100 * MS, 200 * MS])
-    assert list(got["arms"])[:2] == ["none", "reporting (host answers after 50 ms)"]
+    assert list(got["arms"])[:2] == ["none", "reporting (host delay 50 ms)"]
     # the baseline has no host delay, so it is the partner of all
     assert [g["labels"][0] for g in got["groups"]] == ["none"] * 3
-    assert got["avoided_against"]["reporting (host answers after 200 ms)"] == "none"
+    assert got["avoided_against"]["reporting (host delay 200 ms)"] == "none"
     removes = {c["where"]: c["verdict"] for c in got["claims"] if "removes" in c["claim"]}
     assert removes == {
-        "host answers after 50 ms": "not decided",
-        "host answers after 100 ms": "supported",
-        "host answers after 200 ms": "supported",
+        "host delay 50 ms": "not decided",
+        "host delay 100 ms": "supported",
+        "host delay 200 ms": "supported",
     }
     assert "reporting begins to kill at 100 ms (8 of 10 rounds)" in got["answer"]["sentence"]
     assert "buffer kills at no value" in got["answer"]["sentence"]
@@ -383,8 +385,8 @@ def test_a_failed_run_is_a_gap_of_its_own_value_only(tmp_path):
     write_cell(tmp_path, s, little_run(s, [], 10, end=end))
     got = arms_of(tmp_path)
     removes = {c["where"]: c["verdict"] for c in got["claims"] if "removes" in c["claim"] and c["where"]}
-    assert removes["host answers after 100 ms"] == "supported"
-    assert removes.get("host answers after 200 ms") != "supported"
+    assert removes["host delay 100 ms"] == "supported"
+    assert removes.get("host delay 200 ms") != "supported"
 
 
 def test_sizes_of_a_buffer_are_not_merged(tmp_path):
@@ -446,7 +448,22 @@ def test_a_baseline_run_again_at_each_value_is_counted_once(tmp_path):
     assert "begins to kill at 100 ms" in got["answer"]["sentence"]
 
 
+def test_a_sweep_is_good_where_it_can_tell(tmp_path):
+    sweep(tmp_path, 100)
+    got = arms_of(tmp_path)
+    assert [g["answer"]["tone"] for g in got["groups"]] == ["unknown", "good", "good"]
+    assert got["answer"]["tone"] == "good"
+    (folder,) = [p for p in tmp_path.glob("buffer-*") if '"ack_base_ns": 50000000,' in (p / "cell.json").read_text()]
+    (folder / "record.jsonl").unlink()
+    assert arms_of(tmp_path)["answer"]["tone"] == "mixed"
+
+
 # ---- numbers
+
+
+def test_a_median_that_falls_on_a_lost_request_is_lost():
+    assert summarise([450.0, float(LOST_US)], "us").median == LOST_US
+    assert summarise([450.0, 460.0, float(LOST_US)], "us").median == 460
 
 
 def test_stalls_of_two_tasks_at_once_count_once():
