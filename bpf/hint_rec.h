@@ -44,7 +44,7 @@ struct probe_stat {
 	__u64 seen;
 	__u64 recorded;
 	__u64 dropped[NR_DROPS];
-	/* Two clocks of different CPUs, or a clock and itself, in the wrong order: taken as equal. */
+	/* times that two clocks were in the wrong order, and taken as equal */
 	__u64 backward;
 };
 
@@ -216,7 +216,8 @@ _Static_assert(sizeof(struct shortage) == 56 + 8 * sizeof(struct zone_snap), "la
 _Static_assert(sizeof(struct oom_kill_rec) == 40 + 64 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct alloc_fail_rec) == 40 + 8 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct direct_reclaim_rec) == 40 + 24 + sizeof(struct shortage), "layout");
-_Static_assert(sizeof(struct compaction_stall_rec) == sizeof(struct direct_reclaim_rec), "layout");
+_Static_assert(sizeof(struct compaction_stall_rec) == sizeof(struct direct_reclaim_rec),
+	       "layout");
 _Static_assert(sizeof(struct kswapd_wake_rec) == 40 + 8 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct zone_state) == 80 + 48, "layout");
 _Static_assert(SAMPLE_REC_LEN(1) == 40 + 8 + 9 * 8 + 16 + sizeof(struct zone_state), "layout");

@@ -108,7 +108,8 @@ static __always_inline bool gfp__is_atomic(__u32 gfp)
  * first: node the zonelist begins with. policy: its nodemask, or ALL_NODES.
  * free: neither policy nor cpuset hold, as of an atomic request or in an interrupt.
  */
-static __always_inline void request__bind(struct mem_request *r, __u32 first, __u64 policy, bool free)
+static __always_inline void request__bind(struct mem_request *r, __u32 first, __u64 policy,
+					  bool free)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 mem = nodes__with_memory(), cpuset = nodes__of_cpuset(task);

@@ -348,7 +348,7 @@ static int say_text(const char *src, char *text, size_t len)
 	return finish(&w, "log");
 }
 
-/* Of a text that is cut at len: how many bytes at its end begin a character and do not finish it. */
+/* Of a text cut at len: how many bytes at its end begin a character and do not finish it. */
 static size_t unfinished(const char *text, size_t len)
 {
 	for (size_t back = 1; back <= 3 && back <= len; back++) {

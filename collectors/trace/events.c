@@ -66,7 +66,8 @@ int rec__check(const void *data, size_t size)
 		break;
 	default:
 		s = rec__shortage(hdr);
-		head = (size_t)((const char *)s - (const char *)hdr) + offsetof(struct shortage, zones);
+		head = (size_t)((const char *)s - (const char *)hdr) +
+		       offsetof(struct shortage, zones);
 		if (!s || hdr->len < head || s->nr_zones > HINT_MAX_SNAP_ZONES)
 			return -EBADMSG;
 		want = head + s->nr_zones * sizeof(struct zone_snap);
