@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 
 from analysis.record.facts import (
     BESIDE_RAM_BYTES,
@@ -14,7 +15,7 @@ from analysis.record.facts import (
     Facts,
     Found,
 )
-from analysis.record.model import PAGE_BYTES
+from analysis.record.model import PAGE_BYTES, HostSample
 
 
 def device_bytes(f: Facts) -> Found:
@@ -57,14 +58,24 @@ def answers(f: Facts) -> Found:
             return
 
 
+def _discarded(samples: Sequence[HostSample], first: int, last: int) -> int:
+    """Bytes discarded from one sample to another, as far as the device was asked; 0 when it was not."""
+    ends = [samples[min(max(i, 0), len(samples) - 1)].device or {} for i in (first, last)]
+    return max(ends[1].get("bytes_discarded", 0) - ends[0].get("bytes_discarded", 0), 0)
+
+
 def resident(f: Facts) -> Found:
     """No more resident than given, nor than the whole process has."""
     given = f.record.spec.given_bytes
-    for h in f.record.host_samples:
+    samples = f.record.host_samples
+    for i, h in enumerate(samples):
         if h.rss_bytes > given + BESIDE_RAM_BYTES:
             yield h.line or 0, f"{h.rss_bytes} bytes of guest RAM resident, {given} were given"
             return
-        if h.process_rss_bytes is not None and h.rss_bytes > h.process_rss_bytes:
+        if h.process_rss_bytes is None:
+            continue
+        # The two are read one after the other; what was discarded in between is in the first only.
+        if h.rss_bytes > h.process_rss_bytes + _discarded(samples, i - 1, i + 1):
             yield h.line or 0, f"guest RAM {h.rss_bytes} bytes resident, the whole process {h.process_rss_bytes}"
             return
 
@@ -102,11 +113,12 @@ def follows_discard(f: Facts) -> Found:
     """
     if f.record.schema == 1:
         return
-    known = [h for h in f.record.host_samples if (h.device or {}).get("bytes_discarded") is not None]
-    for i in range(1, len(known)):
-        before, after = known[max(i - 2, 0)], known[min(i + 1, len(known) - 1)]
-        discarded = after.device["bytes_discarded"] - before.device["bytes_discarded"]
-        was, now = known[i - 1], known[i]
+    samples = f.record.host_samples
+    for i in range(1, len(samples)):
+        was, now = samples[i - 1], samples[i]
+        if was.device is None or now.device is None:
+            continue
+        discarded = _discarded(samples, i - 2, i + 1)
         fell = was.rss_bytes + (was.swap_bytes or 0) - now.rss_bytes - (now.swap_bytes or 0)
         if fell > discarded + RSS_SLACK_BYTES:
             yield now.line or 0, f"resident memory fell by {fell} bytes, {discarded} were discarded"

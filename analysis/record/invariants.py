@@ -153,7 +153,7 @@ TABLE = (
     Invariant(
         "resident",
         "Guest RAM in host memory is at most what was given, and at most the whole process's.",
-        "32 MiB beside the RAM",
+        "32 MiB beside the RAM; what was discarded between the two readings",
         agree_host.resident,
     ),
     Invariant(
