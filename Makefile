@@ -125,9 +125,11 @@ CC := gcc
 CLANG := clang
 CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral -Wvla \
-	-ffile-prefix-map=$(CURDIR)/= -Icollectors -Ibpf -Ibuild -D_FORTIFY_SOURCE=2
-# Guest tools are static: the guest's C library need not be the host's.
-GUEST_LDFLAGS := -static
+	-ffile-prefix-map=$(CURDIR)=. -Icollectors -Ibpf -Ibuild -D_FORTIFY_SOURCE=2
+# What runs in a guest is static: the guest's C library need not be the host's.
+# Its hash names cells, so nothing in it may tell in which folder it was built:
+# a build id is a hash of debug information, too.
+GUEST_LDFLAGS := -static -Wl,--build-id=none
 
 # What is made from the description of the record; objects find out by
 # themselves which of it they need, but only once it is there.
@@ -148,10 +150,6 @@ common_src := $(wildcard collectors/common/*.c)
 hinttrace_src := $(wildcard collectors/trace/*.c)
 hintsay_src := collectors/guest/hintsay.c
 hintrun_src := $(wildcard collectors/run/*.c collectors/run/*/*.c)
-mcload_src := $(wildcard workloads/memcached/mcload*.c)
-wave_src := $(wildcard workloads/memcached/wave*.c)
-keep_src := workloads/memcached/keep.c
-soak_src := workloads/soak/soak.c
 gauge_src := bench/gauge.c
 hold_src := bench/hold.c bench/pages.c
 firsttouch_src := bench/firsttouch.c bench/pages.c
@@ -159,22 +157,28 @@ firsttouch_src := bench/firsttouch.c bench/pages.c
 hinttrace_libs := -lbpf -lelf -lz
 hintsay_libs := -lm
 hintrun_libs := -ljansson -lnettle -lm -pthread
-mcload_libs := -lm
-wave_libs := -lm
 gauge_libs := -lm
 firsttouch_libs := -lm
 
-guest_tools := hinttrace hintsay mcload wave keep soak
+guest_tools := hinttrace hintsay
 bench_tools := gauge hold firsttouch
 bpf_names := hint swap allocfail sample
 guest_files := $(guest_tools:%=build/guest/%) build/guest/init \
 	$(bpf_names:%=build/guest/bpf/%.bpf.o)
+bench_files := $(bench_tools:%=build/bench/%)
 
 .PHONY: bpf collectors
 bpf: $(bpf_names:%=build/bpf/%.bpf.o)
-collectors: build/bin/hintrun $(guest_files)
+collectors: build/bin/hintrun payload
 
-build/obj/%.o: %.c | setup $(generated)
+# What was built with other flags is built again: objects of two kinds of build
+# would be a third kind, and give cells a hash that no checkout can repeat.
+flags := $(CC) $(CFLAGS) $(GUEST_LDFLAGS)
+build/stamp/flags: FORCE | build/stamp
+	@printf '%s\n' $(call quote,$(flags)) | cmp -s - $@ || \
+		printf '%s\n' $(call quote,$(flags)) >$@
+
+build/obj/%.o: %.c build/stamp/flags | setup $(generated)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -185,22 +189,69 @@ build/obj/libcommon.a: $(call obj,$(common_src))
 build/bin/hintrun: $(call obj,$(hintrun_src)) build/obj/libcommon.a | build/bin
 	$(call say,LD,$@)$(CC) -o $@ $^ $(hintrun_libs)
 
-# Debug information stays in build/obj: the payload is held in guest memory.
+# guest_rule,FOLDER,PROGRAM,SOURCES,LIBRARIES: a program for a guest. Debug
+# information stays in build/obj: the payload is held in guest memory.
 define guest_rule
-build/obj/guest/$(1): $$(call obj,$$($(1)_src)) build/obj/libcommon.a | build/obj/guest
-	$$(call say,LD,$$@)$$(CC) $$(GUEST_LDFLAGS) -o $$@ $$^ $$($(1)_libs)
-build/guest/$(1): build/obj/guest/$(1) | build/guest
+build/obj/$(1)/$(2): $$(call obj,$(3)) build/obj/libcommon.a build/stamp/flags
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)$$(CC) $$(GUEST_LDFLAGS) -o $$@ $$(filter-out build/stamp/flags,$$^) $(4)
+build/$(1)/$(2): build/obj/$(1)/$(2)
+	@mkdir -p $$(@D)
 	$$(call say,STRIP,$$@)strip -o $$@ $$<
+
 endef
-$(foreach tool,$(guest_tools) $(bench_tools),$(eval $(call guest_rule,$(tool))))
+$(foreach tool,$(guest_tools),$(eval $(call guest_rule,guest,$(tool),$($(tool)_src),$($(tool)_libs))))
+$(foreach tool,$(bench_tools),$(eval $(call guest_rule,bench,$(tool),$($(tool)_src),$($(tool)_libs))))
 
 build/guest/init: collectors/guest/init.sh | build/guest
 	$(call say,COPY,$@)install -m 755 $< $@
 
+# ---------------------------------------------------------------- workloads
+
+# A workload is one folder, workloads/NAME, with an executable `run`. If
+# something must be built for it, its workload.mk says what, in variables only:
+#   programs := PROGRAM ...      what the guest gets beside `run`
+#   PROGRAM_src := FILE ...      C sources in the folder; PROGRAM.c if not given
+#   PROGRAM_libs := -lm          libraries
+#   files := FILE ...            further files of the folder for the guest
+# The guest gets these, as build/workloads/NAME, and nothing else of the folder.
+# A folder without workload.mk goes into the guest as it is.
+workload_names := $(patsubst workloads/%/workload.mk,%,$(wildcard workloads/*/workload.mk))
+workload_files :=
+
+# workload_file,NAME,FILE
+define workload_file
+build/workloads/$(1)/$(2): workloads/$(1)/$(2)
+	@mkdir -p $$(@D)
+	$$(call say,COPY,$$@)cp $$< $$@
+
+endef
+# workload_rules,NAME: of the workload whose variables are set
+define workload_rules
+$(foreach p,$(programs),$(call guest_rule,workloads/$(1),$(p),$(addprefix workloads/$(1)/,$(or $($(p)_src),$(p).c)),$($(p)_libs)))
+$(foreach f,run $(files),$(call workload_file,$(1),$(f)))
+workload_files += $(addprefix build/workloads/$(1)/,run $(programs) $(files))
+endef
+# The variables of one workload are not those of the next.
+$(foreach w,$(workload_names),$(eval programs :=)$(eval files :=)\
+  $(eval include workloads/$(w)/workload.mk)$(eval $(call workload_rules,$(w)))\
+  $(foreach p,$(programs),$(eval undefine $(p)_src)$(eval undefine $(p)_libs)))
+
+# Whatever lies in these folders goes into guests and into the hashes of cells:
+# what an older build or another branch has left there must not.
+payload_files := $(guest_files) $(workload_files)
+stale_files = $(filter-out $(payload_files) build/guest/bpf \
+	$(workload_names:%=build/workloads/%),$(wildcard build/guest/* build/guest/bpf/* \
+	build/workloads/* build/workloads/*/*))
+.PHONY: payload tidy
+tidy:
+	$(Q)$(if $(stale_files),rm -rf $(stale_files),:)
+payload: $(payload_files) tidy
+
 # ---------------------------------------------------------------- BPF
 
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra \
-	-Wno-unused-parameter -Wno-sign-compare -Ibuild/bpf -Ibpf
+	-Wno-unused-parameter -Wno-sign-compare -Ibuild/bpf -Ibpf -ffile-prefix-map=$(CURDIR)=.
 
 build/bpf/vmlinux.h: build/stamp/kernel | build/bpf
 	$(call say,BTF,$@)bpftool btf dump file build/kernel/vmlinux format c >$@
@@ -212,8 +263,7 @@ build/bpf/%.bpf.o: bpf/%.bpf.c build/bpf/vmlinux.h | build/bpf
 build/guest/bpf/%.bpf.o: build/bpf/%.bpf.o | build/guest/bpf
 	$(Q)cp $< $@
 
-build/gen build/stamp build/bin build/bpf build/guest build/guest/bpf build/obj/guest \
-build/tests build/log:
+build/gen build/stamp build/bin build/bpf build/guest build/guest/bpf build/tests build/log:
 	@mkdir -p $@
 
 # ---------------------------------------------------------------- run
@@ -244,7 +294,7 @@ endif
 
 .PHONY: run report list shell
 everything := build/stamp/kernel build/stamp/qemu build/stamp/rootfs \
-	build/bin/hintrun $(guest_files)
+	build/bin/hintrun payload
 
 # Status 1 of the runner is a failed cell: the report must show it.
 run: $(everything)
@@ -269,7 +319,7 @@ shell: $(everything)
 bench_out = $(or $(OUT),results/bench)
 
 .PHONY: bench
-bench: $(everything) $(bench_tools:%=build/guest/%)
+bench: $(everything) $(bench_files)
 	$(Q)status=0; QUICK=$(or $(QUICK),0) bench/run.sh $(call quote,$(bench_out)) \
 		$(if $(strip $(JOBS)),$(call quote,$(JOBS))) || status=$$?; \
 	case $$status in 0|1) ;; *) exit $$status ;; esac; \
@@ -334,7 +384,7 @@ ifneq ($(filter check test fuzz build/tests/% build/fuzz/%,$(MAKECMDGOALS)),)
 endif
 
 .PHONY: check vm-check test fuzz
-check: setup-test build/bin/hintrun $(unit_tests) $(guest_tools:%=build/guest/%) | build/log
+check: setup-test build/bin/hintrun $(unit_tests) $(guest_tools:%=build/guest/%) $(workload_files) | build/log
 	$(Q)tests/run-tests check
 
 # What the tests want from the archive; they reach nothing themselves, and skip

@@ -44,7 +44,8 @@ esac
 top=$(cd "$(dirname "$0")/.." && pwd) || exit $EX_INFRA
 build=${BUILD:-$top/build}
 for need in kernel/bzImage qemu/qemu-system-x86_64 rootfs/root.erofs guest/hinttrace \
-	guest/hintsay guest/mcload guest/wave guest/gauge guest/hold guest/firsttouch bpf/hint.bpf.o; do
+	guest/hintsay workloads/memcached/mcload workloads/memcached/wave bench/gauge \
+	bench/hold bench/firsttouch bpf/hint.bpf.o; do
 	[ -e "$build/$need" ] || die $EX_INFRA "$build/$need is not there; run make bench"
 done
 # One kernel for all guests, even if another is built meanwhile.
@@ -71,9 +72,9 @@ trap 'exit 1' TERM INT
 
 pack() {
 	mkdir -p "$work/payload/bpf" &&
-		cp "$build/guest/hinttrace" "$build/guest/hintsay" "$build/guest/mcload" \
-			"$build/guest/wave" "$build/guest/gauge" "$build/guest/hold" \
-			"$build/guest/firsttouch" "$work/payload/" &&
+		cp "$build/guest/hinttrace" "$build/guest/hintsay" "$build/workloads/memcached/mcload" \
+			"$build/workloads/memcached/wave" "$build/bench/gauge" "$build/bench/hold" \
+			"$build/bench/firsttouch" "$work/payload/" &&
 		cp "$build"/bpf/*.bpf.o "$work/payload/bpf/" &&
 		install -m 755 "$top/bench/guest-init.sh" "$work/payload/init" &&
 		tar --sort=name --mtime=@0 -C "$work/payload" -cf "$work/payload.tar" . &&

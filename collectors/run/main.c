@@ -17,6 +17,7 @@
 #include "run/jobs/jobs.h"
 #include "run/plan/list.h"
 #include "run/plan/opts.h"
+#include "run/plan/params.h"
 #include "run/plan/payload.h"
 #include "run/plan/plan.h"
 #include "run/vm/shell.h"
@@ -100,7 +101,7 @@ static int write_payload(struct session *s, const char *out, char *path)
 	/* Its name says what it was when it was written; a full disk may have cut it. */
 	if (err || payload__is_at(&s->payload, path))
 		return err;
-	err = payload__write(&again, path, s->opts.payload_dir, s->workload.dir);
+	err = payload__write(&again, path, s->opts.payload_dir, s->workload.built);
 	if (!err && strcmp(again.file_hash, s->payload.file_hash)) {
 		unlink(path);
 		say__error("the workload or the tools changed while they were packed: run again");
@@ -152,14 +153,17 @@ static int plan_cells(struct session *s, struct plan *plan)
 	}
 	if (workload__find(&s->workload, s->opts.root, s->opts.settings.workload))
 		return STATUS_USAGE;
+	if (params__check(&s->workload, s->opts.root, &s->opts.settings, e))
+		return STATUS_USAGE;
 	/* Without a file of its own an experiment is named like its workload. */
 	if (!strcmp(e->name, "default"))
 		strcpy(e->name, s->workload.name);
 	status = session__find_machine(s);
 	if (status)
 		return status;
-	if (payload__write(&s->payload, NULL, s->opts.payload_dir, s->workload.dir))
+	if (payload__write(&s->payload, NULL, s->opts.payload_dir, s->workload.built))
 		return STATUS_INFRA;
+	payload__say_left_out(s->workload.built);
 	return make_plan(s, plan);
 }
 
@@ -261,7 +265,7 @@ static int command_cell(int argc, char **argv)
 	if (status)
 		goto out_cell;
 	status = STATUS_INFRA;
-	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.dir))
+	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.built))
 		goto out_cell;
 	status = STATUS_USAGE;
 	if (!check_parts(&s, &c))
@@ -297,14 +301,14 @@ static int command_shell(int argc, char **argv)
 	if (status)
 		goto out;
 	status = STATUS_INFRA;
-	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.dir))
+	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.built))
 		goto out;
 	status = make_plan(&s, &plan);
 	for (i = 0; !status && i < plan.nr; i++) {
 		if (strcmp(plan.cells[i].arm, s.opts.arm))
 			continue;	/* a control it brings along */
 		status = shell__run(&plan.cells[i], &s.images, s.opts.payload_dir,
-				    s.workload.dir);
+				    s.workload.built);
 		break;
 	}
 out:

@@ -217,6 +217,11 @@ def ledger(m: Machine) -> None:
     m.shutdown()
 
 
+def measure_twice(m: Machine) -> None:
+    for _ in range(2):
+        m.line("work", {"type": "phase", "t_ns": 1, "name": "measure", "edge": "begin"})
+
+
 def flood(m: Machine) -> None:
     m.hello()
     line = json.dumps({"type": "log", "t_ns": 1, "src": "x", "text": "y" * 60000})
@@ -240,6 +245,7 @@ def main() -> None:
     m.start()
     extra = {"garbage": garbage, "endless-line": endless_line, "lie-as-host": lie_as_host,
              "lie-as-runner": lie_as_runner, "splat": splat, "oom": oom,
+             "measure-twice": measure_twice,
              "quoted-panic": quoted_panic}  # fmt: skip
     if mode == "good":
         m.good_guest()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-GUEST = Path(os.environ.get("GUEST_TOOLS", TOP / "build" / "guest"))
+GUEST = Path(os.environ.get("GUEST_TOOLS", TOP / "build/workloads/memcached"))
 MEMCACHED = shutil.which("memcached")
 
 needs_memcached = pytest.mark.skipif(MEMCACHED is None, reason="memcached is not installed")

@@ -383,7 +383,7 @@ def test_workload_too_large(bench: Bench) -> None:
     with (bench.tmp / "toy/big").open("wb") as big:
         big.truncate(65 << 20)
     r = bench.run("good")
-    assert r.returncode == 69 and "too large" in r.stderr
+    assert r.returncode == 69 and "larger than 64 MiB" in r.stderr
 
 
 def test_control_comes_along_and_arms_differ_as_they_should(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 
 import guestvm
-from guestvm import GUEST, KERNEL, QEMU, ROOTFS, SYSFS, Guest, Scratch, Tap
+from guestvm import GUEST, KERNEL, QEMU, ROOTFS, SOAK, SYSFS, Guest, Scratch, Tap
 
 
 def test(tap: Tap, scratch: Scratch) -> None:
@@ -23,5 +23,5 @@ def test(tap: Tap, scratch: Scratch) -> None:
 
 if __name__ == "__main__":
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
-                    GUEST / "soak", GUEST / "hinttrace")
+                    SOAK, GUEST / "hinttrace")
     sys.exit(guestvm.main_of(test))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import guestvm
 import tracer
-from guestvm import GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, TOP, Guest, Scratch, Tap
+from guestvm import GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, SOAK, TOP, Guest, Scratch, Tap
 
 # 2 MiB more: the page structs of the buffer.
 PLAIN = ("512M", "free-page-reporting=on")
@@ -253,5 +253,5 @@ def test(tap: Tap, scratch: Scratch) -> None:
 
 if __name__ == "__main__":
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
-                    GUEST / "soak", GUEST / "hinttrace")
+                    SOAK, GUEST / "hinttrace")
     sys.exit(guestvm.main_of(test))

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 import guestvm
-from guestvm import (BUILD, GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, TOP, Guest, GuestError, Scratch,
-                     Tap, accounting)
+from guestvm import (BUILD, GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, SOAK, TOP, Guest, GuestError,
+                     Scratch, Tap, accounting)
 
 HINT_BUFFER_BIT = 20
 COMPAT = BUILD / "compat"
@@ -129,7 +129,7 @@ def debian_kernel(scratch: Scratch) -> list[str]:
         "bin/sh": (0o120777, b"busybox"),
         "init": (executable, INIT.encode()),
         "agent": (executable, (TOP / "tests/vm/agent.init").read_bytes()),
-        "soak": (executable, (GUEST / "soak").read_bytes()),
+        "soak": (executable, SOAK.read_bytes()),
         "virtio_balloon.ko": (0o100644, lzma.decompress(module.read_bytes())),
     }
     initrd = scratch.dir / "initrd"
@@ -265,5 +265,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["fetch"]:
         sys.exit(fetch_all())
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
-                    GUEST / "soak", GUEST / "hinttrace")
+                    SOAK, GUEST / "hinttrace")
     sys.exit(guestvm.main_of(test))

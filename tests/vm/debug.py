@@ -10,7 +10,7 @@ import guestvm
 import hostile
 import lifecycle
 import memory
-from guestvm import GUEST, KERNEL, QEMU, ROOTFS, Guest, Scratch, Tap
+from guestvm import GUEST, KERNEL, QEMU, ROOTFS, SOAK, Guest, Scratch, Tap
 from lifecycle import BUFFER, FAST
 
 DEBUG = "/sys/kernel/debug"
@@ -36,7 +36,7 @@ def check_watched(tap: Tap, scratch: Scratch) -> None:
 if __name__ == "__main__":
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64",
                     hostile.HOSTILE / "qemu-system-x86_64", ROOTFS / "root.erofs",
-                    GUEST / "soak", GUEST / "hinttrace")
+                    SOAK, GUEST / "hinttrace")
     # Built in, but off unless asked for.
     guestvm.CMDLINE += " page_owner=on"
     sys.exit(guestvm.main_of(check_watched, lifecycle.check_load, lifecycle.check_batch_out, lifecycle.check_suspend,

@@ -11,7 +11,7 @@ build=$top/build
 work=${KEEP:-$tmp}
 mkdir -p "$work"
 
-for need in kernel/bzImage rootfs/root.erofs guest/soak; do
+for need in kernel/bzImage rootfs/root.erofs workloads/soak/soak; do
 	if [ ! -e "$build/$need" ]; then
 		echo "1..0 # SKIP build/$need is not there; run make first"
 		exit 0
@@ -41,7 +41,7 @@ done
 
 mkdir -p "$work/payload"
 install -m 755 "$top/tests/vm/device.init" "$work/payload/init"
-cp "$build/guest/soak" "$work/payload/"
+cp "$build/workloads/soak/soak" "$work/payload/"
 tar --mtime=@0 -C "$work/payload" -cf "$work/payload.tar" .
 rm -f "$work"/*.qmp "$work"/*.sock
 python3 "$top/tests/vm/device_migrate.py" "$build" "$work" >"$work/migrate.out" 2>"$work/migrate.err"

@@ -31,6 +31,7 @@ QEMU = Path(os.environ.get("QEMU", BUILD / "qemu"))
 ROOTFS = Path(os.environ.get("ROOTFS", BUILD / "rootfs"))
 GUEST = Path(os.environ.get("GUEST", BUILD / "guest"))
 HINTRUN = BUILD / "bin/hintrun"
+SOAK = BUILD / "workloads/soak/soak"
 ACCEL = os.environ.get("TEST_ACCEL", "tcg")
 ROOM_MIB = int(os.environ.get("ROOM_MIB", "0"))
 
@@ -106,8 +107,8 @@ class Scratch:
             return self._payload
         folder = Path(tempfile.mkdtemp(dir=self.dir))
         files = {"init": TOP / "tests/vm/agent.init", **(extra or {})}
-        for tool in ("soak", "hinttrace", "hintsay"):
-            files[tool] = GUEST / tool
+        for tool in (SOAK, GUEST / "hinttrace", GUEST / "hintsay"):
+            files[tool.name] = tool
         for obj in ("hint", "swap", "allocfail", "sample"):
             files[f"bpf/{obj}.bpf.o"] = GUEST / f"bpf/{obj}.bpf.o"
         for name, source in files.items():

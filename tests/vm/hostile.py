@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import guestvm
-from guestvm import (BUILD, DRIVER, GUEST, KERNEL, MIB, PARAM, ROOTFS, SYSFS, Guest, GuestError, Scratch,
-                     Tap, accounting)
+from guestvm import (BUILD, DRIVER, GUEST, KERNEL, MIB, PARAM, ROOTFS, SOAK, SYSFS, Guest,
+                     GuestError, Scratch, Tap, accounting)
 from lifecycle import DEVICE, FAST, settled, soak_ok, sum_is
 
 HOSTILE = Path(os.environ.get("QEMU_HOSTILE", BUILD / "qemu-hostile"))
@@ -289,5 +289,5 @@ def check_boot(tap: Tap, scratch: Scratch) -> None:
 
 if __name__ == "__main__":
     guestvm.require(KERNEL / "bzImage", HOSTILE / "qemu-system-x86_64", ROOTFS / "root.erofs",
-                    GUEST / "soak", GUEST / "hinttrace")
+                    SOAK, GUEST / "hinttrace")
     sys.exit(guestvm.main_of(check_run_time, check_failed_batch, check_never, check_boot))

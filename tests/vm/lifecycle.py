@@ -14,7 +14,7 @@ import sys
 import time
 
 import guestvm
-from guestvm import (DRIVER, GUEST, KERNEL, MIB, QEMU, ROOTFS, SYSFS, Guest, GuestError,
+from guestvm import (DRIVER, GUEST, KERNEL, MIB, QEMU, ROOTFS, SOAK, SYSFS, Guest, GuestError,
                      Scratch, Tap, accounting)
 
 REPORTING = "free-page-reporting=on"
@@ -329,5 +329,5 @@ def check_sizes(tap: Tap, scratch: Scratch) -> None:
 
 if __name__ == "__main__":
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
-                    GUEST / "soak", GUEST / "hinttrace")
+                    SOAK, GUEST / "hinttrace")
     sys.exit(guestvm.main_of(check_load, check_batch_out, check_suspend, check_poison, check_sizes))

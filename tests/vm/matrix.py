@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import guestvm
 import tracer
-from guestvm import (GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, Guest, GuestError, Scratch, Tap,
+from guestvm import (GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, SOAK, Guest, GuestError, Scratch, Tap,
                      accounting)
 
 
@@ -255,5 +255,5 @@ def test(tap: Tap, scratch: Scratch) -> None:
 
 if __name__ == "__main__":
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
-                    GUEST / "soak", GUEST / "hinttrace")
+                    SOAK, GUEST / "hinttrace")
     sys.exit(guestvm.main_of(test))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 import guestvm
-from guestvm import GUEST, KERNEL, MIB, QEMU, ROOTFS, Guest, Scratch, Tap, accounting
+from guestvm import GUEST, KERNEL, MIB, QEMU, ROOTFS, SOAK, Guest, Scratch, Tap, accounting
 from lifecycle import BUFFER, FAST, REPORTING, settled, soak_ok, sum_is, whole_again
 
 BLOCK_PAGES = 128 * 256
@@ -295,5 +295,5 @@ def check_contiguous(tap: Tap, scratch: Scratch) -> None:
 
 if __name__ == "__main__":
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
-                    GUEST / "soak", GUEST / "hinttrace")
+                    SOAK, GUEST / "hinttrace")
     sys.exit(guestvm.main_of(check_offline, check_plug, check_contiguous))

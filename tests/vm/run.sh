@@ -12,7 +12,7 @@ set -u
 cd "$top" || exit 69
 
 for need in build/bin/hintrun build/kernel/bzImage build/qemu/qemu-system-x86_64 \
-	build/rootfs/root.erofs build/guest/wave; do
+	build/rootfs/root.erofs build/workloads/memcached/wave; do
 	if [ ! -e "$need" ]; then
 		echo "1..0 # SKIP $need is not there; run make first"
 		exit 0
@@ -26,13 +26,14 @@ cat >"$tmp/my-load/run" <<'END'
 # A fifth of memory held, and waves up to a half.
 echo "hello from <b>$0</b>"
 hintsay phase measure begin
-wave --seed="$HINT_SEED" --low="$((HINT_MEM_BYTES / 5120))K" \
+./wave --seed="$HINT_SEED" --low="$((HINT_MEM_BYTES / 5120))K" \
 	--high="$((HINT_MEM_BYTES / 2048))K" --rounds=4 --out-fd=3
 status=$?
 hintsay phase measure end
 exit $status
 END
 chmod +x "$tmp/my-load/run"
+cp build/workloads/memcached/wave "$tmp/my-load/"
 
 # run OUT: three cells of a small guest with a slow host
 run() {

@@ -28,7 +28,7 @@ import time
 
 import guestvm
 import tracer
-from guestvm import GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, Guest, GuestError, Scratch, accounting
+from guestvm import GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, SOAK, Guest, GuestError, Scratch, accounting
 
 GIB = 1024			# MiB
 GUEST_GIB = 25
@@ -121,7 +121,7 @@ def main() -> int:
         print("soak.py: a value is out of range: --gib 1 to 100000, --mem 128 to 65536, "
               "--buffer 2 to half of --mem, --vcpus 1 to 64, --seed 0 to 1000000", file=sys.stderr)
         return 2
-    for path in (KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs", GUEST / "soak",
+    for path in (KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs", SOAK,
                  GUEST / "hinttrace"):
         if not path.exists():
             print(f"soak.py: {path} is not there: run make first", file=sys.stderr)

@@ -87,5 +87,5 @@ def test(tap: Tap, scratch: Scratch) -> None:
 
 if __name__ == "__main__":
     guestvm.require(*(GUEST / f"bpf/{name}.bpf.o" for name in OBJECTS), GUEST / "hinttrace",
-                    GUEST / "soak", guestvm.QEMU / "qemu-system-x86_64", guestvm.ROOTFS / "root.erofs")
+                    SOAK, guestvm.QEMU / "qemu-system-x86_64", guestvm.ROOTFS / "root.erofs")
     sys.exit(guestvm.main_of(test))

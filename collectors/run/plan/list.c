@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "run/plan/arms.h"
 #include "run/json.h"
 #include "run/plan/list.h"
+#include "run/plan/params.h"
 #include "run/util.h"
 
 static bool is_workload(const char *dir)
@@ -43,6 +45,14 @@ static void print_workload(FILE *f, const char *dir, const char *name)
 		fprintf(f, "  %s\n", name);
 }
 
+static void describe_workload(FILE *f, const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (!str__fmt(path, sizeof(path), "%s/%s", dir, name) && is_workload(path))
+		params__print(f, path, name);
+}
+
 static void print_experiment(FILE *f, const char *dir, const char *name)
 {
 	size_t len = strlen(name);
@@ -64,9 +74,12 @@ int list__print(const char *root)
 	char path[PATH_MAX];
 	unsigned int i;
 
-	printf("Workloads (WORKLOAD=, or the path of a folder with an executable `run`):\n");
-	if (!str__fmt(path, sizeof(path), "%s/workloads", root))
-		for_each(path, stdout, print_workload);
+	printf("Workloads (WORKLOAD=, or the path of a folder with an executable `run`) and their\n"
+	       "parameters (PARAM=\"NAME=VALUE ...\"):\n");
+	if (!str__fmt(path, sizeof(path), "%s/workloads", root)) {
+		for_each(path, stdout, describe_workload);
+		params__print(stdout, path, "any of them");
+	}
 	if (str__fmt(path, sizeof(path), "%s/arms", root) ||
 	    arms__load(&arms, path))
 		return STATUS_USAGE;
@@ -92,6 +105,23 @@ static int say_no_workload(const char *root, const char *choice)
 	return -EINVAL;
 }
 
+/* Where make has put the workload's files, if it has to put any. */
+static int find_built(struct workload *w, const char *root)
+{
+	char path[PATH_MAX];
+
+	if (str__fmt(path, sizeof(path), "%s/workload.mk", w->dir))
+		return -ENAMETOOLONG;
+	if (access(path, F_OK))
+		return str__fmt(w->built, sizeof(w->built), "%s", w->dir);
+	if (str__fmt(w->built, sizeof(w->built), "%s/build/workloads/%s", root, w->name))
+		return -ENAMETOOLONG;
+	if (is_workload(w->built))
+		return 0;
+	say__error("%s is missing: make it with `make collectors`", w->built);
+	return -ENOENT;
+}
+
 int workload__find(struct workload *w, const char *root, const char *choice)
 {
 	char *real;
@@ -105,14 +135,15 @@ int workload__find(struct workload *w, const char *root, const char *choice)
 		    !is_workload(w->dir))
 			return say_no_workload(root, choice);
 		strcpy(w->name, choice);
-		return 0;
+		return find_built(w, root);
 	}
 	real = realpath(choice, NULL);
 	if (!real || !is_workload(real)) {
 		free(real);
 		return say_no_workload(root, choice);
 	}
-	err = str__fmt(w->dir, sizeof(w->dir), "%s", real);
+	err = str__fmt(w->dir, sizeof(w->dir), "%s", real) ?:
+	      str__fmt(w->built, sizeof(w->built), "%s", real);
 	free(real);
 	if (!err && !str__is_name(strrchr(w->dir, '/') + 1, CELL_NAME_MAX)) {
 		say__error("WORKLOAD (--workload): the last part of %s becomes the workload's name: "

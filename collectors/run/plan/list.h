@@ -12,10 +12,14 @@ int list__print(const char *root);
 
 struct workload {
 	char name[CELL_NAME_MAX + 1];
-	char dir[PATH_MAX];
+	char dir[PATH_MAX];	/* of its source */
+	char built[PATH_MAX];	/* what goes into the guest; dir where nothing is built */
 };
 
-/* A name under root/workloads, or a path (with a slash) of the user's own. */
+/*
+ * A name under root/workloads, or a path (with a slash) of the user's own. What
+ * has a workload.mk is built by make, to build/workloads/NAME.
+ */
 int workload__find(struct workload *w, const char *root, const char *choice);
 
 #endif

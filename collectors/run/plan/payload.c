@@ -31,7 +31,8 @@ struct writer {
 	struct sha256_ctx sha;	/* of the part being written */
 	struct sha256_ctx file_sha;	/* of all */
 	uint64_t size;		/* bytes so far */
-	uint64_t part_limit;	/* size at which the current tree is too large */
+	uint64_t part_max;	/* bytes that the current tree may have */
+	uint64_t part_limit;	/* size at which it is too large */
 	unsigned int nr_entries;
 	bool said;		/* the error has been told, by the innermost folder */
 };
@@ -175,6 +176,34 @@ static int put_entry(struct writer *w, const char *path, const char *name, int d
 	return put_file(w, path, name, &st);
 }
 
+static void say_unpackable(const struct writer *w, const char *dir, const char *name, int err)
+{
+	char why[128];
+
+	switch (err) {
+	case -EFBIG:
+		snprintf(why, sizeof(why), "with it the folder is larger than %llu MiB",
+			 (unsigned long long)(w->part_max >> 20));
+		break;
+	case -E2BIG:
+		snprintf(why, sizeof(why), "there are more than %d files and folders", MAX_ENTRIES);
+		break;
+	case -ELOOP:
+		snprintf(why, sizeof(why), "folders are nested deeper than %d", MAX_DEPTH);
+		break;
+	case -ENAMETOOLONG:
+		snprintf(why, sizeof(why), "a path is at most 100 bytes, or 155 before and 100 "
+			 "after one of its slashes");
+		break;
+	case -EINVAL:
+		snprintf(why, sizeof(why), "neither file, folder nor link");
+		break;
+	default:
+		snprintf(why, sizeof(why), "%s", strerror(-err));
+	}
+	say__error("cannot pack %s/%s for the guest: %s", dir, name, why);
+}
+
 static int put_tree(struct writer *w, const char *dir, const char *prefix, int depth)
 {
 	struct dirent **list;
@@ -197,11 +226,7 @@ static int put_tree(struct writer *w, const char *dir, const char *prefix, int d
 			      str__fmt(name, sizeof(name), "%s%s", prefix, list[i]->d_name) ?:
 			      put_entry(w, path, name, depth);
 		if (err && !w->said) {
-			say__error("cannot pack %s/%s for the guest: %s", dir, list[i]->d_name,
-				   err == -EFBIG ? "the folder is too large" :
-				   err == -E2BIG ? "the folder has too many files" :
-				   err == -EINVAL ? "neither file, folder nor link" :
-				   strerror(-err));
+			say_unpackable(w, dir, list[i]->d_name, err);
 			w->said = true;
 		}
 		free(list[i]);
@@ -231,13 +256,15 @@ int payload__write(struct payload *p, const char *path, const char *tools_dir,
 	}
 	sha256_init(&w.sha);
 	sha256_init(&w.file_sha);
-	w.part_limit = PAYLOAD_MAX_BYTES;
+	w.part_limit = w.part_max = PAYLOAD_MAX_BYTES;
 	err = put_tree(&w, tools_dir, "", 0);
 	hash__hex(&w.sha, p->tools_hash);
 	if (!err) {
-		w.part_limit = w.size + WORKLOAD_MAX_BYTES;
-		err = put_header(&w, "workload/", '5', 0755, 0, "") ?:
-		      put_tree(&w, workload_dir, "workload/", 1);
+		w.part_max = WORKLOAD_MAX_BYTES;
+		w.part_limit = w.size + w.part_max;
+		err = put_header(&w, "workload/", '5', 0755, 0, "");
+		if (!err && workload_dir)
+			err = put_tree(&w, workload_dir, "workload/", 1);
 		hash__hex(&w.sha, p->workload_hash);
 	}
 	if (!err)
@@ -280,4 +307,38 @@ bool payload__is_at(const struct payload *p, const char *path)
 	close(fd);
 	hash__hex(&sha, hex);
 	return !n && !strcmp(hex, p->file_hash);
+}
+
+static void list_hidden(const char *dir, const char *prefix, int depth, char *buf, size_t size)
+{
+	struct dirent *d;
+	DIR *open_dir = depth > MAX_DEPTH ? NULL : opendir(dir);
+
+	while (open_dir && (d = readdir(open_dir))) {
+		char path[PATH_MAX], name[PATH_MAX];
+		size_t n = strlen(buf);
+		struct stat st;
+
+		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") ||
+		    str__fmt(path, sizeof(path), "%s/%s", dir, d->d_name) ||
+		    str__fmt(name, sizeof(name), "%s%s", prefix, d->d_name))
+			continue;
+		if (d->d_name[0] == '.')
+			snprintf(buf + n, size - n, "%s%s", n ? ", " : "", name);
+		else if (!lstat(path, &st) && S_ISDIR(st.st_mode) &&
+			 !str__fmt(name, sizeof(name), "%s%s/", prefix, d->d_name))
+			list_hidden(path, name, depth + 1, buf, size);
+	}
+	if (open_dir)
+		closedir(open_dir);
+}
+
+void payload__say_left_out(const char *workload_dir)
+{
+	char names[512] = "";
+
+	list_hidden(workload_dir, "", 0, names, sizeof(names));
+	if (*names)
+		say__error("note: the guest does not get %s of %s: a name that begins with a dot "
+			   "is left out", names, workload_dir);
 }

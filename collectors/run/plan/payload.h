@@ -25,9 +25,12 @@ struct payload {
 /*
  * Write the tar to path; path NULL only computes the hashes. Says what is
  * wrong. Names that begin with a dot are left out; links are kept as links.
+ * workload_dir NULL: the folder workload/ is empty.
  */
 int payload__write(struct payload *p, const char *path, const char *tools_dir,
 		   const char *workload_dir);
+/* Name what the workload's folder has and the guest will not. */
+void payload__say_left_out(const char *workload_dir);
 
 /* Is the file at path this payload, to the byte? */
 bool payload__is_at(const struct payload *p, const char *path);

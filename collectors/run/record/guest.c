@@ -115,6 +115,18 @@ static void note_loss(struct guest *g, const json_t *line)
 		g->loss_of_batches = true;
 }
 
+/* One measured part: a second would silently take the place of the first. */
+static int note_phase(struct guest *g, const json_t *line)
+{
+	if (strcmp(json_string_value(json_object_get(line, "name")), "measure") ||
+	    strcmp(json_string_value(json_object_get(line, "edge")), "begin"))
+		return 0;
+	if (g->has_measured)
+		return -EEXIST;
+	g->has_measured = true;
+	return 0;
+}
+
 static void note_sync(struct guest *g, const json_t *line)
 {
 	struct sync_point p = { get(line, "t_ns"), get(line, "tsc") };
@@ -168,6 +180,8 @@ static int note_line(struct guest *g, enum guest_port port, enum line_type type,
 				g->trace_first_ns = g->trace_last_ns;
 		}
 		return 0;
+	case LINE_PHASE:
+		return note_phase(g, line);
 	case LINE_LOSS:
 		note_loss(g, line);
 		return 0;
@@ -232,7 +246,7 @@ static void take_line(void *arg, char *text, size_t len, uint64_t offset, bool t
 		err = note_line(g, ctx->port, type, line);
 	json_decref(line);
 	if (err == -EEXIST)
-		count_bad(g, ctx->port, offset, "said twice: hello or bye");
+		count_bad(g, ctx->port, offset, "said twice: hello, bye or the beginning of measure");
 	else if (err == -E2BIG)
 		g->full = true;
 	else if (err)

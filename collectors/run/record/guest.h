@@ -49,6 +49,7 @@ struct guest {
 	uint64_t nr_bad;
 	char first_bad[256];	/* why the first bad line was bad */
 	json_t *hello;		/* NULL until it came */
+	bool has_measured;	/* the measured part has begun, or is over */
 	bool has_bye;
 	int bye_status;
 	uint32_t nr_syncs;
