@@ -4,6 +4,17 @@
 # kernel, QEMU and guest root come from a cache outside (images/cache/lib.sh).
 # `make help` is the manual.
 
+# What make, or a shell in a recipe, would take apart. The name of a checkout
+# cannot be quoted everywhere: it stands in rules.
+empty :=
+space := $(empty) $(empty)
+hash := \#
+bad_characters := ' " ` ( ) [ ] { } $$ & ; < > | * ? \ : % = $(hash)
+bad_in = $(if $(filter-out 1,$(words $(1))),a blank,$(strip $(foreach c,$(bad_characters),$(findstring $(c),$(1)))))
+ifneq ($(call bad_in,$(CURDIR)),)
+  $(error this checkout is in "$(CURDIR)": make cannot work in a folder with $(call bad_in,$(CURDIR)) in its path; move it)
+endif
+
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -28,6 +39,9 @@ export V
 # quote,TEXT: TEXT as one word of the shell, whatever is in it.
 quote = '$(subst ','\'',$(1))'
 
+# last_part,PATH: what is behind its last slash, with its blanks.
+last_part = $(subst $(hash),$(space),$(notdir $(patsubst %/,%,$(subst $(space),$(hash),$(1)))))
+
 # ---------------------------------------------------------------- manual
 
 define manual
@@ -37,11 +51,16 @@ hinting buffer cure that? This measures it.
   make run WORKLOAD=memcached      build what is missing, run, report
   make report RESULTS=DIR          analyse the results in DIR anew
   make list                        workloads, arms, experiments
-  make shell ARM=buffer            a guest of that arm on this terminal
+  make shell ARM=buffer            a guest of that arm on this terminal;
+             CELL=DIR              ... of a cell of a results folder;
+             WORKLOAD=none         ... without a workload's programs
 
-Variables of run (the defaults are those of the workload's experiment):
+Variables of run (the defaults are those of the experiment):
   WORKLOAD=NAME|PATH     a folder of workloads/, or your own folder with an
                          executable `run`
+  EXPERIMENT=NAME        a file of experiments/ (the one named like the workload);
+                         EXPERIMENT=delay varies ACK_DELAY, about 20 minutes
+  PARAM="rate=400 threads=2"       parameters of the workload (make list)
   ARMS="none reporting buffer"     mechanisms to compare
   REPEATS=3              boots of each arm
   MEM=512M BUFFER=64M    memory sold to the guest; hinting buffer
@@ -49,10 +68,17 @@ Variables of run (the defaults are those of the workload's experiment):
                          200ms+1ms adds 1 ms a chunk
   CLOCK=auto|virtual|real    guest time: instructions executed, or wall time
   ACCEL=auto|kvm|tcg     accelerator
+  VCPUS=1 ORDER=9        virtual CPUs; smallest order hinted
+  DELAY_MS=2000          guest's pause before a reporting pass
+  CAPACITY=32            chunks in a batch, at most
+  TIME_LIMIT=1800s       wall time a cell may take; HANG_LIMIT=180s without a
+                         sign of life
   SEED=1                 of the workload and of the order of runs
   JOBS=N                 guests at once
   QUICK=0|1              one repeat of a shortened workload
   OUT=results/NAME       where the results go; finished cells there are kept
+Exit status: 0 every cell is done, 1 a guest or workload failed, 2 wrong usage,
+69 the machine failed (docs/runner.md).
 
 Parts:
   make setup             install missing Debian packages (root or sudo)
@@ -272,36 +298,58 @@ python = $(shell images/host/python.sh numpy scipy matplotlib jinja2 || echo fal
 
 # option,NAME,VARIABLE: --NAME VALUE when the variable is given.
 option = $(if $(strip $($(2))),--$(1) $(call quote,$($(2))))
-run_options = $(call option,workload,WORKLOAD) $(call option,arms,ARMS) \
+run_options = $(call option,workload,WORKLOAD) $(call option,experiment,EXPERIMENT) \
+	$(call option,arms,ARMS) \
 	$(call option,repeats,REPEATS) $(call option,mem,MEM) \
 	$(call option,buffer,BUFFER) $(call option,ack-delay,ACK_DELAY) \
 	$(call option,clock,CLOCK) $(call option,accel,ACCEL) \
-	$(call option,seed,SEED) $(call option,jobs,JOBS) \
-	$(if $(filter 1,$(QUICK)),--quick) --out $(call quote,$(out))
-out = $(or $(OUT),results/$(notdir $(patsubst %/,%,$(WORKLOAD))))
+	$(call option,seed,SEED) $(call option,jobs,JOBS) $(call option,vcpus,VCPUS) \
+	$(call option,order,ORDER) $(call option,delay-ms,DELAY_MS) \
+	$(call option,capacity,CAPACITY) $(call option,time-limit,TIME_LIMIT) \
+	$(call option,hang-limit,HANG_LIMIT) $(if $(filter 1,$(QUICK)),--quick) \
+	$(foreach p,$(PARAM),--param $(call quote,$(p))) $(call option,out,OUT)
+# Where the runner puts results when OUT is not given.
+out = $(or $(OUT),results/$(or $(EXPERIMENT),$(call last_part,$(WORKLOAD))))
 
 ifneq ($(filter-out 0 1,$(QUICK)),)
   $(error QUICK=$(QUICK): allowed: 0 or 1)
 endif
-ifneq ($(words $(out)),1)
-  $(error OUT=$(OUT): a folder without blanks in its name)
+ifneq ($(filter -%,$(firstword $(OUT))),)
+  $(error OUT=$(OUT): begins with a dash; write OUT=./$(OUT))
 endif
 ifneq ($(filter run,$(MAKECMDGOALS)),)
-  ifeq ($(strip $(WORKLOAD)),)
+  ifeq ($(strip $(WORKLOAD)$(EXPERIMENT)),)
     $(error WORKLOAD is missing: `make run WORKLOAD=memcached`; `make list` shows all)
+  endif
+  # Not where nothing is to be made.
+  ifeq ($(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
+    -load build/make/exit.so
   endif
 endif
 
-.PHONY: run report list shell
+build/make/exit.so: images/host/exit.c | setup
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) -std=gnu11 -O2 -Wall -Wextra -fPIC -shared -o $@ $<
+
+.PHONY: run run-cells report list shell
 everything := build/stamp/kernel build/stamp/qemu build/stamp/rootfs \
 	build/bin/hintrun payload
 
 # Status 1 of the runner is a failed cell: the report must show it.
-run: $(everything)
-	$(Q)status=0; build/bin/hintrun run $(run_options) || status=$$?; \
-	case $$status in 0|1) ;; *) exit $$status ;; esac; \
-	$(python) -m analysis report $(call quote,$(out)) || exit; \
-	exit $$status
+.PHONY: check-run
+check-run: build/bin/hintrun
+	$(Q)build/bin/hintrun check $(run_options)
+
+# First what was asked for: what is wrong with it is said before anything is built.
+run-cells: check-run $(everything)
+	$(Q)mkdir -p build/make; status=0; build/bin/hintrun run $(run_options) || status=$$?; \
+	case $$status in 0|1) $(python) -m analysis report $(call quote,$(out)) || exit ;; esac; \
+	echo $$status >build/make/status.$$PPID
+
+# The second half of the line is for a make that cannot load: its status is 2.
+run: run-cells
+	@$(exit-status build/make/status)file=build/make/status.$$PPID; \
+	read -r status <$$file; rm -f $$file; exit $$status
 
 report: | setup
 	$(if $(strip $(RESULTS)),,$(error RESULTS is missing: `make report RESULTS=results/memcached`))
@@ -311,8 +359,9 @@ list: build/bin/hintrun
 	$(Q)build/bin/hintrun list
 
 shell: $(everything)
-	$(if $(strip $(ARM)),,$(error ARM is missing: `make shell ARM=buffer`; `make list` shows all))
-	$(Q)build/bin/hintrun shell --arm $(call quote,$(ARM))
+	$(if $(strip $(ARM)$(CELL)),,$(error ARM is missing: `make shell ARM=buffer`, or CELL=DIR; `make list` shows all))
+	$(Q)build/bin/hintrun shell $(call option,arm,ARM) $(call option,cell,CELL) \
+		$(call option,workload,WORKLOAD)
 
 # ---------------------------------------------------------------- bench
 
@@ -384,7 +433,7 @@ ifneq ($(filter check test fuzz build/tests/% build/fuzz/%,$(MAKECMDGOALS)),)
 endif
 
 .PHONY: check vm-check test fuzz
-check: setup-test build/bin/hintrun $(unit_tests) $(guest_tools:%=build/guest/%) $(workload_files) | build/log
+check: setup-test build/bin/hintrun build/make/exit.so $(unit_tests) $(guest_tools:%=build/guest/%) $(workload_files) | build/log
 	$(Q)tests/run-tests check
 
 # What the tests want from the archive; they reach nothing themselves, and skip

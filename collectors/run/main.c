@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "run/vm/accel.h"
@@ -73,6 +74,7 @@ static int make_plan(struct session *s, struct plan *plan)
 {
 	const struct plan_base base = {
 		.arms = &s->arms,
+		.command = s->opts.command,
 		.workload_name = s->workload.name,
 		.accel = s->accel,
 		.workload_hash = s->payload.workload_hash,
@@ -141,11 +143,10 @@ static int results_folder(const struct session *s, char *out)
 	return str__fmt(out, PATH_MAX, "%s/results/%s", s->opts.root, s->opts.experiment.name);
 }
 
-/* From the command line to the cells; an exit status. */
-static int plan_cells(struct session *s, struct plan *plan)
+/* All that can be said of a run before anything is built; an exit status. */
+static int check_choice(struct session *s)
 {
 	struct experiment *e = &s->opts.experiment;
-	int status;
 
 	if (*s->opts.file) {
 		say__error("one argument too many: \"%s\" (see --help)", s->opts.file);
@@ -158,6 +159,19 @@ static int plan_cells(struct session *s, struct plan *plan)
 	/* Without a file of its own an experiment is named like its workload. */
 	if (!strcmp(e->name, "default"))
 		strcpy(e->name, s->workload.name);
+	return STATUS_DONE;
+}
+
+/* From the command line to the cells; an exit status. */
+static int plan_cells(struct session *s, struct plan *plan)
+{
+	int status;
+
+	status = check_choice(s);
+	if (status)
+		return status;
+	if (workload__find_built(&s->workload, s->opts.root))
+		return STATUS_USAGE;
 	status = session__find_machine(s);
 	if (status)
 		return status;
@@ -165,6 +179,20 @@ static int plan_cells(struct session *s, struct plan *plan)
 		return STATUS_INFRA;
 	payload__say_left_out(s->workload.built);
 	return make_plan(s, plan);
+}
+
+/* Is all well with what was asked for? Says nothing when it is. */
+static int command_check(int argc, char **argv)
+{
+	struct session s;
+	int status;
+
+	status = session__init(&s, argc, argv);
+	if (status)
+		return status;
+	status = check_choice(&s);
+	session__free(&s);
+	return status;
 }
 
 static int command_run(int argc, char **argv)
@@ -198,8 +226,8 @@ static int command_plan(int argc, char **argv)
 		return status;
 	status = plan_cells(&s, &plan);
 	for (i = 0; !status && i < plan.nr; i++) {
-		json_t *line = json_pack("{s:s, s:o}", "cell", plan.cells[i].name,
-					 "spec", cell__spec(&plan.cells[i]));
+		json_t *line = json_pack("{s:s, s:s, s:o}", "cell", plan.cells[i].name,
+					 "command", plan.cells[i].command, "spec", cell__spec(&plan.cells[i]));
 
 		if (!line || json_dumpf(line, stdout, JSON_COMPACT) || putchar('\n') == EOF)
 			status = STATUS_INFRA;
@@ -235,6 +263,25 @@ static int check_parts(const struct session *s, const struct cell *c)
 	return 0;
 }
 
+/* The cell of the file or folder on the command line; the arm is that of today. */
+static int load_cell(struct session *s, struct cell *c)
+{
+	char path[PATH_MAX];
+	const struct arm *arm;
+	struct stat st;
+	int err;
+
+	memset(c, 0, sizeof(*c));
+	err = str__fmt(path, sizeof(path), "%s%s", s->opts.file,
+		       !stat(s->opts.file, &st) && S_ISDIR(st.st_mode) ? "/cell.json" : "") ?:
+	      cell__load(c, path);
+	if (err)
+		return err;
+	arm = arms__find(&s->arms, c->arm);
+	c->arm_def = arm ? json_incref(arm->def) : NULL;
+	return 0;
+}
+
 static int command_cell(int argc, char **argv)
 {
 	struct session s;
@@ -251,12 +298,13 @@ static int command_cell(int argc, char **argv)
 		say__error("`hintrun cell` needs the cell.json of a cell (see --help)");
 		goto out_session;
 	}
-	if (cell__load(&c, s.opts.file))
+	if (load_cell(&s, &c))
 		goto out_session;
 	strcpy(c.experiment, "again");
 	strcpy(s.opts.experiment.name, c.experiment);
 	if (workload__find(&s.workload, s.opts.root,
-			   *s.opts.settings.workload ? s.opts.settings.workload : c.workload) ||
+			   s.opts.has_workload ? s.opts.settings.workload : c.workload) ||
+	    workload__find_built(&s.workload, s.opts.root) ||
 	    results_folder(&s, out))
 		goto out_cell;
 	strcpy(s.opts.settings.accel, c.accel);
@@ -277,41 +325,77 @@ out_session:
 	return status;
 }
 
+/* The cell of one arm with the settings of the command line. */
+static int cell_of_arm(struct session *s, struct plan *plan, struct cell *c)
+{
+	unsigned int i;
+	int status;
+
+	if (!*s->opts.arm) {
+		say__error("`hintrun shell` needs --arm ARM or --cell DIR (see --help)");
+		return STATUS_USAGE;
+	}
+	strcpy(s->opts.settings.arms, s->opts.arm);
+	s->opts.settings.repeats = 1;
+	json_object_clear(s->opts.experiment.vary);
+	status = make_plan(s, plan);
+	for (i = 0; !status && i < plan->nr; i++) {
+		if (strcmp(plan->cells[i].arm, s->opts.arm))
+			continue;	/* a control it brings along */
+		*c = plan->cells[i];
+		memset(&plan->cells[i], 0, sizeof(*c));
+		return STATUS_DONE;
+	}
+	return status ? status : STATUS_USAGE;
+}
+
+/* A terminal is no place for a virtual clock, and another clock is another cell. */
+static int set_real_clock(struct cell *c)
+{
+	strcpy(c->clock, "real");
+	return cell__seal(c);
+}
+
 static int command_shell(int argc, char **argv)
 {
 	struct session s;
 	struct plan plan = { .nr = 0 };
-	unsigned int i;
+	struct cell c = { .text = NULL };
+	bool has_workload = true;
+	const char *choice;
 	int status;
 
 	status = session__init(&s, argc, argv);
 	if (status)
 		return status;
 	status = STATUS_USAGE;
-	/* One arm, in wall time: a terminal is no place for a virtual clock. */
-	strcpy(s.opts.settings.arms, s.opts.arm);
-	strcpy(s.opts.settings.clock, "real");
-	s.opts.settings.repeats = 1;
-	json_object_clear(s.opts.experiment.vary);
-	if (!*s.opts.settings.workload)
-		strcpy(s.opts.settings.workload, "memcached");
-	if (workload__find(&s.workload, s.opts.root, s.opts.settings.workload))
+	if (*s.opts.file && load_cell(&s, &c))
 		goto out;
+	choice = *s.opts.file && !s.opts.has_workload ? c.workload : s.opts.settings.workload;
+	if (!strcmp(choice, "none")) {
+		has_workload = false;
+		strcpy(s.workload.name, "none");
+	} else if (workload__find(&s.workload, s.opts.root, choice) ||
+		   workload__find_built(&s.workload, s.opts.root)) {
+		goto out;
+	}
+	strcpy(s.opts.settings.clock, "real");
+	if (*s.opts.file && !strcmp(s.opts.settings.accel, "auto"))
+		strcpy(s.opts.settings.accel, c.accel);
 	status = session__find_machine(&s);
 	if (status)
 		goto out;
 	status = STATUS_INFRA;
-	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.built))
+	if (payload__write(&s.payload, NULL, s.opts.payload_dir,
+			   has_workload ? s.workload.built : NULL))
 		goto out;
-	status = make_plan(&s, &plan);
-	for (i = 0; !status && i < plan.nr; i++) {
-		if (strcmp(plan.cells[i].arm, s.opts.arm))
-			continue;	/* a control it brings along */
-		status = shell__run(&plan.cells[i], &s.images, s.opts.payload_dir,
-				    s.workload.built);
-		break;
-	}
+	status = *s.opts.file ? STATUS_DONE : cell_of_arm(&s, &plan, &c);
+	if (!status)
+		status = set_real_clock(&c) ? STATUS_INFRA
+			: shell__run(&c, &s.images, s.opts.payload_dir,
+				     has_workload ? s.workload.built : NULL);
 out:
+	cell__free(&c);
 	plan__free(&plan);
 	session__free(&s);
 	return status;
@@ -362,9 +446,11 @@ static int command_console(int argc, char **argv)
 static void print_help(void)
 {
 	printf("Usage: hintrun run [OPTION...]           run an experiment, what is done is kept\n"
+	       "       hintrun check [OPTION...]         whether `run` would take these options\n"
 	       "       hintrun plan [OPTION...]          its cells as JSON, a line each; none is run\n"
 	       "       hintrun list                      workloads, arms and experiments\n"
-	       "       hintrun shell --arm ARM           an interactive guest\n"
+	       "       hintrun shell --arm ARM|--cell DIR    an interactive guest of an arm, or of a\n"
+	       "                                         cell (--workload none: without a workload)\n"
 	       "       hintrun cell DIR/cell.json        one cell again, into results/again\n"
 	       "       hintrun boot [OPTION...]          one guest of any kind (boot --help)\n"
 	       "       hintrun console [FILE]            complaints of a kernel on its console\n"
@@ -391,8 +477,8 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*fn)(int argc, char **argv);
 	} commands[] = {
-		{ "run", command_run }, { "plan", command_plan }, { "list", command_list },
-		{ "shell", command_shell }, { "cell", command_cell },
+		{ "run", command_run }, { "check", command_check }, { "plan", command_plan },
+		{ "list", command_list }, { "shell", command_shell }, { "cell", command_cell },
 		{ "boot", command_boot }, { "console", command_console },
 	};
 	char names[160] = "";

@@ -91,6 +91,25 @@ int file__read(const char *path, size_t max, char **data, size_t *len)
 	return 0;
 }
 
+void file__put_word(FILE *f, const char *word)
+{
+	const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+			    "-_=./:,+@%";
+
+	if (*word && strspn(word, plain) == strlen(word)) {
+		fputs(word, f);
+		return;
+	}
+	fputc('\'', f);
+	for (; *word; word++) {
+		if (*word == '\'')
+			fputs("'\\''", f);
+		else
+			fputc(*word, f);
+	}
+	fputc('\'', f);
+}
+
 int file__replace(const char *path, const void *data, size_t len)
 {
 	char tmp[PATH_MAX];

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/fd.h"
 
@@ -38,6 +39,8 @@ bool str__is_name(const char *s, size_t max_len);
 int file__read(const char *path, size_t max, char **data, size_t *len);
 /* Write under a temporary name, flush, rename. */
 int file__replace(const char *path, const void *data, size_t len);
+/* One word for a shell, quoted where it must be. */
+void file__put_word(FILE *f, const char *word);
 bool file__is_executable(const char *path);
 
 int dir__make(const char *path);	/* with its parents, mode 0777 less umask */

@@ -5,7 +5,9 @@ place. Where a cell is run it is run by the fake QEMU, so nothing boots."""
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -404,3 +406,114 @@ def test_a_second_measured_part_fails(bench: Bench) -> None:
     assert r.returncode == 1
     end = bench.record()[-1]
     assert end["failure"] == "stream" and "the beginning of measure" in end["failure_detail"]
+
+
+def planned(*args: str) -> list[dict]:
+    r = subprocess.run([HINTRUN, "plan", *args], capture_output=True, text=True, cwd=TOP, timeout=60)
+    assert r.returncode == 0, r.stderr
+    return [json.loads(line) for line in r.stdout.splitlines()]
+
+
+GIVEN = {
+    "nothing else": [],
+    "QUICK": ["--quick"],
+    "every setting": ["--arms", "none buffer", "--repeats", "2", "--mem", "256M", "--buffer", "32M",
+                      "--ack-delay", "50ms+1ms", "--clock", "virtual", "--seed", "7", "--jobs", "2",
+                      "--vcpus", "2", "--order", "3", "--delay-ms", "100", "--capacity", "16",
+                      "--time-limit", "9s", "--hang-limit", "9s", "--out", "results/of mine"],
+    "parameters": ["--param", "rate=400", "--param", "threads=2", "--param", "rate=500"],
+    "an experiment": ["--experiment", "exp"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_the_command_of_a_record_repeats_the_run(checkout: Checkout, given: str) -> None:
+    """QUICK, parameters and the full path of an own workload included."""
+    checkout.experiment(vary={"ack-delay": ["5ms", "50ms"]})
+    own = checkout.tmp / "it's mine/toy"
+    own.mkdir(parents=True)
+    shutil.copy(checkout.tmp / "toy/run", own)
+    t = checkout.tmp
+    where = ["--root", str(checkout.root), "--kernel", str(t / "kernel"), "--qemu", str(t / "qemu"),
+             "--rootfs", str(t / "rootfs"), "--payload-dir", str(t / "guest")]  # fmt: skip
+    asked = ["--workload", str(own), "--accel", "tcg", *GIVEN[given]]
+    first = planned(*where, *asked)
+    command = shlex.split(first[0]["command"])
+    assert command[:2] == ["build/bin/hintrun", "run"], "make has no variable for --kernel"
+    assert [p["cell"] for p in planned(*command[2:])] == [p["cell"] for p in first]
+
+
+def make_runs(command: list[str]) -> list[str]:
+    """The options with which `make run ...` would call the runner."""
+    r = subprocess.run([command[0], "-n", *command[1:]], capture_output=True, text=True, cwd=TOP)
+    [line] = [x for x in r.stdout.splitlines() if "hintrun check" in x]
+    return shlex.split(line.split("hintrun check", 1)[1])
+
+
+def test_the_command_is_a_call_of_make_where_make_can_say_it(bench: Bench) -> None:
+    asked = ["--workload", str(bench.tmp / "toy"), *GIVEN["every setting"], *GIVEN["parameters"],
+             "--quick", "--accel", "tcg"]  # fmt: skip
+    # The images need not be there to plan a cell: those of the checkout may not be built.
+    t = bench.tmp
+    root = bench.tmp / "root"
+    (root / "build").mkdir(parents=True)
+    for name in ("kernel", "qemu", "rootfs", "guest"):
+        (root / "build" / name).symlink_to(t / name)
+    for name in ("arms", "experiments", "workloads"):
+        (root / name).symlink_to(TOP / name)
+    (root / "build/bin").mkdir()
+    shutil.copy(HINTRUN, root / "build/bin/hintrun")  # it finds its root by where it lies
+
+    def plan(options: list[str]) -> list[dict]:
+        r = subprocess.run([root / "build/bin/hintrun", "plan", *options], capture_output=True,
+                           text=True, cwd=TOP, timeout=60)  # fmt: skip
+        assert r.returncode == 0, r.stderr
+        return [json.loads(line) for line in r.stdout.splitlines()]
+
+    first = plan(asked)
+    command = shlex.split(first[0]["command"])
+    assert command[:2] == ["make", "run"]
+    assert {"QUICK=1", "PARAM=rate=400 threads=2 rate=500", "OUT=results/of mine", "VCPUS=2",
+            f"WORKLOAD={bench.tmp}/toy"} <= set(command)  # fmt: skip
+    r = subprocess.run(["make", "-n", *command[1:]], capture_output=True, text=True, cwd=TOP)
+    [line] = [x for x in r.stdout.splitlines() if "hintrun check" in x]
+    again = plan(shlex.split(line.split("hintrun check", 1)[1]))
+    assert [p["cell"] for p in again] == [p["cell"] for p in first]
+
+
+def test_the_record_has_the_command(bench: Bench) -> None:
+    assert bench.run("good", "--quick", "--param", "a=b").returncode == 0
+    command = bench.record()[0]["command"]
+    assert "--quick=1" in command and "--param=a=b" in command
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--workload", "/no such/folder"], "neither a folder with an executable `run`"),
+        (["--workload", "memcached", "--param", "rate=x"], "rate of workload memcached"),
+        (["--workload", "memcached", "--mem", "1"], "64M to 64G"),
+        (["--workload", "memcached"], ""),
+        (["--experiment", "delay"], ""),
+    ],
+)
+def test_what_was_asked_for_is_checked_without_any_image(args: list[str], said: str) -> None:
+    r = subprocess.run([HINTRUN, "check", "--root", TOP, "--kernel", "/nowhere", *args],
+                       capture_output=True, text=True, timeout=60)  # fmt: skip
+    assert r.returncode == (2 if said else 0) and said in r.stderr
+    assert r.stdout == ""
+
+
+def test_the_delay_experiment(checkout: Checkout) -> None:
+    shutil.copytree(checkout.tmp / "toy", checkout.root / "workloads/toy")
+    lines = planned("--root", str(checkout.root), "--experiment", "delay", "--workload", "toy",
+                    "--accel", "tcg", *(f"--{k}={checkout.tmp / v}" for k, v in (
+                        ("kernel", "kernel"), ("qemu", "qemu"), ("rootfs", "rootfs"),
+                        ("payload-dir", "guest"))))  # fmt: skip
+    specs = [line["spec"] for line in lines]
+    delays = {5, 20, 50, 100, 200, 500}
+    for arm in {s["arm"] for s in specs} - {"none"}:
+        assert {s["ack_base_ns"] // 1_000_000 for s in specs if s["arm"] == arm} == delays
+    assert len([s for s in specs if s["arm"] == "none"]) == 2, "once per repeat"
+    assert {"reporting", "buffer"} < {s["arm"] for s in specs}
+    assert len(specs) == 2 * (1 + 3 * len(delays))

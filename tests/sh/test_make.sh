@@ -11,7 +11,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 for word in run report list shell kernel qemu image bpf collectors patches check vm-check test \
 	soak bench fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CLOCK ACCEL SEED JOBS \
-	QUICK OUT RESULTS; do
+	QUICK OUT RESULTS EXPERIMENT PARAM VCPUS ORDER DELAY_MS CAPACITY TIME_LIMIT HANG_LIMIT CELL; do
 	make help | grep -qw "$word"
 	ok $? "help names $word"
 done
@@ -20,19 +20,65 @@ runner_line() { # VARIABLE=VALUE...: how the runner would be called
 	make -n run "$@" 2>&1 | grep -o 'hintrun run .*' | sed 's/ || .*//' | tr -s ' '
 }
 is "$(runner_line WORKLOAD=memcached)" \
-	"hintrun run --workload 'memcached' --out 'results/memcached'" \
+	"hintrun run --workload 'memcached' " \
 	"run passes on nothing that was not given"
-is "$(runner_line WORKLOAD=memcached ARMS='none buffer' REPEATS=5 MEM=1G BUFFER=128M \
-	ACK_DELAY=200ms+1ms CLOCK=real ACCEL=kvm SEED=7 JOBS=2 QUICK=1 OUT=results/x)" \
-	"hintrun run --workload 'memcached' --arms 'none buffer' --repeats '5' --mem '1G'\
- --buffer '128M' --ack-delay '200ms+1ms' --clock 'real' --accel 'kvm' --seed '7' --jobs '2'\
- --quick --out 'results/x'" \
+is "$(runner_line WORKLOAD=memcached EXPERIMENT=delay ARMS='none buffer' REPEATS=5 MEM=1G BUFFER=128M \
+	ACK_DELAY=200ms+1ms CLOCK=real ACCEL=kvm SEED=7 JOBS=2 VCPUS=2 ORDER=0 DELAY_MS=100 CAPACITY=16 \
+	TIME_LIMIT=60s HANG_LIMIT=9s QUICK=1 PARAM='rate=400 threads=2' OUT=results/x)" \
+	"hintrun run --workload 'memcached' --experiment 'delay' --arms 'none buffer' --repeats '5'\
+ --mem '1G' --buffer '128M' --ack-delay '200ms+1ms' --clock 'real' --accel 'kvm' --seed '7'\
+ --jobs '2' --vcpus '2' --order '0' --delay-ms '100' --capacity '16' --time-limit '60s'\
+ --hang-limit '9s' --quick --param 'rate=400' --param 'threads=2' --out 'results/x'" \
 	"run passes on every variable"
-is "$(runner_line WORKLOAD=/my/own/load/)" \
-	"hintrun run --workload '/my/own/load/' --out 'results/load'" \
-	"a workload by path, results under its last name"
 has "$(runner_line "WORKLOAD=it's;touch $tmp/x" OUT=results/q)" \
 	"--workload 'it'\\''s;touch $tmp/x'" "a value is one word of the shell"
+has "$(runner_line WORKLOAD=memcached "OUT=a folder/of mine")" "--out 'a folder/of mine'" \
+	"OUT may have blanks"
+
+report_line() { # VARIABLE=VALUE...: of what the report would be made
+	make -n run "$@" 2>&1 | sed -n "s/.*analysis report '\(.*\)' || exit.*/\1/p"
+}
+is "$(report_line WORKLOAD=memcached)" results/memcached "the report is made of results/WORKLOAD"
+is "$(report_line WORKLOAD=/my/own/load/)" results/load "of an own workload: under its last name"
+is "$(report_line "WORKLOAD=/tmp/w x/wl")" results/wl "... also where its path has blanks"
+is "$(report_line WORKLOAD=memcached EXPERIMENT=delay)" results/delay "of an experiment: under its name"
+is "$(report_line WORKLOAD=memcached "OUT=a b")" "a b" "... or of OUT"
+shell_line() { # VARIABLE=VALUE...
+	make -n shell "$@" 2>&1 | sed -n '/hintrun shell/,$ { s/[\\]$//; p }' | tr -s ' \t\n' ' '
+}
+is "$(shell_line ARM=buffer WORKLOAD=none)" \
+	"build/bin/hintrun shell --arm 'buffer' --workload 'none' " "shell without a workload"
+is "$(shell_line CELL=results/x/y)" "build/bin/hintrun shell --cell 'results/x/y' " "shell of a cell"
+
+# A workload that is wrong is refused before anything is built.
+said=$(make run WORKLOAD="$tmp/no such/wl" 2>&1)
+is $? 2 "a workload that is not there is refused"
+case $said in
+*KERNEL* | *QEMU* | *fetch*) ok 1 "... at once" ;;
+*"neither a folder with"*) ok 0 "... at once" ;;
+*) ok 1 "... with what is allowed" ;;
+esac
+
+# The runner's status is make's, be it called with -j or not.
+printf '%s\n' "load $top/build/make/exit.so" 'all: part' "	@\$(exit-status $tmp/status)exit 99" \
+	'part:' "	@echo \$(STATUS) >$tmp/status.\$\$PPID" >"$tmp/Makefile"
+for status in 1 2 69 130; do
+	make -s -j2 -f "$tmp/Makefile" STATUS=$status
+	is $? $status "make ends with status $status"
+done
+make -s -f "$tmp/Makefile" STATUS=0 2>/dev/null
+is $? 2 "status 0 lets the recipe go on"
+
+# What make cannot work in is said in one sentence, before anything else.
+# shellcheck disable=SC2016 # a dollar sign in the name
+for name in 'a b' "q'uote" 'pa(ren' 'co:lon' 'dol$lar' 'ha#sh' 'semi;colon'; do
+	mkdir "$tmp/$name"
+	cp -r Makefile workloads images "$tmp/$name"
+	said=$(make -C "$tmp/$name" run WORKLOAD=memcached 2>&1)
+	is $? 2 "a checkout in '$name' is refused"
+	has "$said" "make cannot work in a folder with" "... with the reason"
+	is "$(printf '%s\n' "$said" | grep -vc '^make: [EL]')" 1 "... in one sentence"
+done
 
 refused() { # NAME PART ARGS...
 	refused_name=$1 refused_part=$2
@@ -46,7 +92,7 @@ refused "QUICK=yes" "allowed: 0 or 1" run WORKLOAD=memcached QUICK=yes
 refused "V=2" "allowed: 0" help V=2
 refused "report without RESULTS" "make report RESULTS=" report
 refused "shell without ARM" "make shell ARM=" shell
-refused "OUT with blanks" "a folder without blanks" run WORKLOAD=memcached "OUT=a b"
+refused "OUT with a dash in front" "write OUT=./-x" run WORKLOAD=memcached OUT=-x
 
 for script in cache/apt cache/cache kernel/build qemu/build rootfs/build host/setup cache/source cache/tree host/python; do
 	"images/$script.sh" --no-such-option >/dev/null 2>&1

@@ -105,8 +105,7 @@ static int say_no_workload(const char *root, const char *choice)
 	return -EINVAL;
 }
 
-/* Where make has put the workload's files, if it has to put any. */
-static int find_built(struct workload *w, const char *root)
+int workload__find_built(struct workload *w, const char *root)
 {
 	char path[PATH_MAX];
 
@@ -135,15 +134,14 @@ int workload__find(struct workload *w, const char *root, const char *choice)
 		    !is_workload(w->dir))
 			return say_no_workload(root, choice);
 		strcpy(w->name, choice);
-		return find_built(w, root);
+		return 0;
 	}
 	real = realpath(choice, NULL);
 	if (!real || !is_workload(real)) {
 		free(real);
 		return say_no_workload(root, choice);
 	}
-	err = str__fmt(w->dir, sizeof(w->dir), "%s", real) ?:
-	      str__fmt(w->built, sizeof(w->built), "%s", real);
+	err = str__fmt(w->dir, sizeof(w->dir), "%s", real);
 	free(real);
 	if (!err && !str__is_name(strrchr(w->dir, '/') + 1, CELL_NAME_MAX)) {
 		say__error("WORKLOAD (--workload): the last part of %s becomes the workload's name: "

@@ -13,13 +13,15 @@ int list__print(const char *root);
 struct workload {
 	char name[CELL_NAME_MAX + 1];
 	char dir[PATH_MAX];	/* of its source */
-	char built[PATH_MAX];	/* what goes into the guest; dir where nothing is built */
+	char built[PATH_MAX];	/* what goes into the guest; set by workload__find_built() */
 };
 
 /*
- * A name under root/workloads, or a path (with a slash) of the user's own. What
- * has a workload.mk is built by make, to build/workloads/NAME.
+ * Where the files for the guest are: what has a workload.mk is built by make, to
+ * build/workloads/NAME, anything else is packed as it is.
  */
+int workload__find_built(struct workload *w, const char *root);
+/* A name under root/workloads, or a path (with a slash) of the user's own. */
 int workload__find(struct workload *w, const char *root, const char *choice);
 
 #endif

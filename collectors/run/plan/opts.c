@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,6 +155,8 @@ static int set_option(struct opts *o, const char *name, const char *value)
 		return set_path(o, path, value);
 	if (!strcmp(name, "experiment"))
 		return 0;	/* read before */
+	if (!strcmp(name, "cell"))
+		return str__fmt(o->file, sizeof(o->file), "%s", value);
 	if (!strcmp(name, "arm"))
 		return str__fmt(o->arm, sizeof(o->arm), "%s", value);
 	if (!strcmp(name, "param")) {
@@ -164,6 +167,7 @@ static int set_option(struct opts *o, const char *name, const char *value)
 		}
 		return set_param(o, param, eq + 1);
 	}
+	o->has_workload |= !strcmp(name, "workload");
 	if (!setting__exists(name)) {
 		say__error("there is no option --%s (see --help)", name);
 		return -EINVAL;
@@ -209,6 +213,97 @@ static int load_experiments(struct opts *o, const struct option_list *l)
 	return 0;
 }
 
+/* A later option of the same name takes the place of this one. */
+static bool is_replaced(const struct option_list *l, int i)
+{
+	int j;
+
+	for (j = i + 1; j < l->nr; j++)
+		if (!strcmp(l->option[i].name, l->option[j].name) &&
+		    strcmp(l->option[i].name, "param"))
+			return true;
+	return false;
+}
+
+/* Can make's variables say it all? PARAM is a list of words; paths have no variable. */
+static bool is_for_make(const struct option_list *l)
+{
+	int i;
+
+	for (i = 0; i < l->nr; i++) {
+		const char *name = l->option[i].name;
+
+		if (!strcmp(name, "param") ? strpbrk(l->option[i].value, " \t") != NULL
+					   : find_path(name) && strcmp(name, "out"))
+			return false;
+	}
+	return true;
+}
+
+/* "ack-delay", "5ms" to ACK_DELAY=5ms; $ is make's own sign. */
+static void put_variable(FILE *f, const char *name, const char *value)
+{
+	char *word = NULL;
+	size_t len;
+	FILE *w = open_memstream(&word, &len);
+
+	if (!w)
+		return;
+	for (; *value; value++)
+		fputs(*value == '$' ? "$$" : (char[]){ *value, '\0' }, w);
+	if (!fclose(w)) {
+		fputc(' ', f);
+		for (; *name; name++)
+			fputc(*name == '-' ? '_' : toupper((unsigned char)*name), f);
+		fputc('=', f);
+		file__put_word(f, word);
+	}
+	free(word);
+}
+
+/*
+ * The line that repeats this run: what was given and nothing else, since the rest
+ * is in files of the checkout. An own workload is named by its full path.
+ */
+static int make_command(struct opts *o, const struct option_list *l)
+{
+	bool for_make = is_for_make(l);
+	char params[4096] = "", real[PATH_MAX];
+	size_t len, n = 0;
+	FILE *f = open_memstream(&o->command, &len);
+	int i;
+
+	if (!f)
+		return -ENOMEM;
+	fputs(for_make ? "make run" : "build/bin/hintrun run", f);
+	for (i = 0; i < l->nr; i++) {
+		const char *name = l->option[i].name, *value = l->option[i].value;
+
+		if (is_replaced(l, i))
+			continue;
+		if (!strcmp(name, "workload") && strchr(value, '/') && realpath(value, real))
+			value = real;
+		if (!for_make) {
+			char word[2 * PATH_MAX];
+
+			if (str__fmt(word, sizeof(word), "--%s=%s", name, value))
+				break;
+			fputc(' ', f);
+			file__put_word(f, word);
+		} else if (!strcmp(name, "param")) {
+			n += (size_t)snprintf(params + n, sizeof(params) - n, "%s%s",
+					      n ? " " : "", value);
+			if (n >= sizeof(params))
+				break;
+		} else {
+			put_variable(f, name, value);
+		}
+	}
+	if (n)
+		put_variable(f, "param", params);
+	return fclose(f) || i < l->nr ? -ENOMEM : 0;
+}
+
 int opts__read(struct opts *o, int argc, char **argv)
 {
 	struct option_list l = { .nr = 0 };
@@ -227,7 +322,7 @@ int opts__read(struct opts *o, int argc, char **argv)
 	for (i = 0; !err && i < l.nr; i++)
 		err = set_option(o, l.option[i].name, l.option[i].value);
 	if (!err)
-		err = default_paths(o);
+		err = default_paths(o) ?: make_command(o, &l);
 	if (!err && o->settings.quick && !value_of(&l, "repeats"))
 		o->settings.repeats = 1;
 	free(l.option);
@@ -240,6 +335,7 @@ void opts__free(struct opts *o)
 {
 	experiment__free(&o->experiment);
 	settings__free(&o->settings);
+	free(o->command);
 }
 
 void opts__help(void)

@@ -11,7 +11,9 @@ struct opts {
 	char out[PATH_MAX];		/* "": results/EXPERIMENT under the root */
 	char kernel[PATH_MAX], qemu[PATH_MAX], rootfs[PATH_MAX], payload_dir[PATH_MAX];
 	char arm[CELL_NAME_MAX + 1];	/* shell */
-	char file[PATH_MAX];		/* cell: the cell.json */
+	char file[PATH_MAX];		/* cell, shell: the cell.json */
+	char *command;			/* a line for a shell that repeats the run */
+	bool has_workload;		/* it was given, not only set by a file */
 	struct experiment experiment;
 	struct settings settings;
 };

@@ -291,8 +291,6 @@ void qemu__free(struct qemu_args *a)
 
 char *qemu__quoted(const struct qemu_args *a)
 {
-	const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-			    "-_=./:,+@%";
 	char *text = NULL;
 	unsigned int i;
 	size_t len;
@@ -302,22 +300,9 @@ char *qemu__quoted(const struct qemu_args *a)
 	if (!f)
 		return NULL;
 	for (i = 0; i < a->nr; i++) {
-		const char *s = a->argv[i];
-
 		if (i)
 			fputc(' ', f);
-		if (*s && strspn(s, plain) == strlen(s)) {
-			fputs(s, f);
-			continue;
-		}
-		fputc('\'', f);
-		for (; *s; s++) {
-			if (*s == '\'')
-				fputs("'\\''", f);
-			else
-				fputc(*s, f);
-		}
-		fputc('\'', f);
+		file__put_word(f, a->argv[i]);
 	}
 	if (fclose(f)) {
 		free(text);
