@@ -10,176 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "run/vm/accel.h"
 #include "run/vm/boot.h"
 #include "run/vm/console.h"
-#include "run/jobs/jobs.h"
 #include "run/plan/list.h"
-#include "run/plan/opts.h"
-#include "run/plan/params.h"
 #include "run/plan/payload.h"
-#include "run/plan/plan.h"
+#include "run/session.h"
 #include "run/vm/shell.h"
 #include "run/util.h"
-
-/* What every command that boots a guest begins with. */
-struct session {
-	struct opts opts;
-	struct arms arms;
-	struct images images;
-	struct workload workload;
-	struct payload payload;
-	const char *accel;
-};
-
-static void session__free(struct session *s)
-{
-	opts__free(&s->opts);
-	arms__free(&s->arms);
-}
-
-static int session__init(struct session *s, int argc, char **argv)
-{
-	char path[PATH_MAX];
-	int err;
-
-	memset(s, 0, sizeof(*s));
-	err = opts__read(&s->opts, argc, argv);
-	if (err)
-		return STATUS_USAGE;
-	if (str__fmt(path, sizeof(path), "%s/arms", s->opts.root) ||
-	    arms__load(&s->arms, path)) {
-		opts__free(&s->opts);
-		return STATUS_USAGE;
-	}
-	return STATUS_DONE;
-}
-
-/* The images, and the accelerator they run on. */
-static int session__find_machine(struct session *s)
-{
-	const struct opts *o = &s->opts;
-	char memory[PATH_MAX];
-
-	if (images__find(&s->images, o->kernel, o->qemu, o->rootfs))
-		return STATUS_INFRA;
-	if (str__fmt(memory, sizeof(memory), "%s/build/accel", o->root))
-		return STATUS_INFRA;
-	return accel__decide(o->settings.accel, o->settings.clock, &s->images, memory, &s->accel);
-}
-
-static int make_plan(struct session *s, struct plan *plan)
-{
-	const struct plan_base base = {
-		.arms = &s->arms,
-		.command = s->opts.command,
-		.workload_name = s->workload.name,
-		.accel = s->accel,
-		.workload_hash = s->payload.workload_hash,
-		.kernel = s->images.kernel_id,
-		.qemu = s->images.qemu_id,
-		.rootfs = s->images.rootfs_id,
-		.tools = s->payload.tools_hash,
-	};
-
-	return plan__make(plan, &s->opts.experiment, &s->opts.settings, &base)
-	       ? STATUS_USAGE : STATUS_DONE;
-}
-
-/* The payload lies beside the cells that ran it; its name is its content. */
-static int payload_path(char *path, const char *out, const char *tools, const char *workload)
-{
-	return str__fmt(path, PATH_MAX, "%s/payload-%.12s-%.12s.tar", out, tools, workload);
-}
-
-static int write_payload(struct session *s, const char *out, char *path)
-{
-	struct payload again;
-	int err;
-
-	err = payload_path(path, out, s->payload.tools_hash, s->payload.workload_hash);
-	/* Its name says what it was when it was written; a full disk may have cut it. */
-	if (err || payload__is_at(&s->payload, path))
-		return err;
-	err = payload__write(&again, path, s->opts.payload_dir, s->workload.built);
-	if (!err && strcmp(again.file_hash, s->payload.file_hash)) {
-		unlink(path);
-		say__error("the workload or the tools changed while they were packed: run again");
-		err = -ESTALE;
-	}
-	return err;
-}
-
-static int run_cells(struct session *s, const struct plan *plan, const char *out)
-{
-	const struct settings *set = &s->opts.settings;
-	char payload[PATH_MAX];
-	uint64_t largest = 0;
-	unsigned int i;
-	struct jobs jobs = {
-		.root = s->opts.root, .out = out, .images = &s->images, .payload = payload,
-		.limits = { set->time_limit_ns, set->hang_limit_ns },
-	};
-
-	if (out__lock(out) || write_payload(s, out, payload))
-		return STATUS_INFRA;
-	for (i = 0; i < plan->nr; i++)
-		if (cell__ram_bytes(&plan->cells[i]) > largest)
-			largest = cell__ram_bytes(&plan->cells[i]);
-	jobs.nr = set->jobs ? (unsigned int)set->jobs
-			    : jobs__default(plan->cells[0].clock, largest);
-	printf("  %-8s %s: %u cells, %u at once, %s, %s clock, results in %s\n", "RUN",
-	       s->workload.name, plan->nr, jobs.nr, plan->cells[0].accel,
-	       plan->cells[0].clock, out);
-	return jobs__run(&jobs, plan);
-}
-
-static int results_folder(const struct session *s, char *out)
-{
-	if (*s->opts.out)
-		return str__fmt(out, PATH_MAX, "%s", s->opts.out);
-	return str__fmt(out, PATH_MAX, "%s/results/%s", s->opts.root, s->opts.experiment.name);
-}
-
-/* All that can be said of a run before anything is built; an exit status. */
-static int check_choice(struct session *s)
-{
-	struct experiment *e = &s->opts.experiment;
-
-	if (*s->opts.file) {
-		say__error("one argument too many: \"%s\" (see --help)", s->opts.file);
-		return STATUS_USAGE;
-	}
-	if (workload__find(&s->workload, s->opts.root, s->opts.settings.workload))
-		return STATUS_USAGE;
-	if (params__check(&s->workload, s->opts.root, &s->opts.settings, e))
-		return STATUS_USAGE;
-	/* Without a file of its own an experiment is named like its workload. */
-	if (!strcmp(e->name, "default"))
-		strcpy(e->name, s->workload.name);
-	return STATUS_DONE;
-}
-
-/* From the command line to the cells; an exit status. */
-static int plan_cells(struct session *s, struct plan *plan)
-{
-	int status;
-
-	status = check_choice(s);
-	if (status)
-		return status;
-	if (workload__find_built(&s->workload, s->opts.root))
-		return STATUS_USAGE;
-	status = session__find_machine(s);
-	if (status)
-		return status;
-	if (payload__write(&s->payload, NULL, s->opts.payload_dir, s->workload.built))
-		return STATUS_INFRA;
-	payload__say_left_out(s->workload.built);
-	return make_plan(s, plan);
-}
 
 /* Is all well with what was asked for? Says nothing when it is. */
 static int command_check(int argc, char **argv)
@@ -190,7 +28,7 @@ static int command_check(int argc, char **argv)
 	status = session__init(&s, argc, argv);
 	if (status)
 		return status;
-	status = check_choice(&s);
+	status = session__check(&s);
 	session__free(&s);
 	return status;
 }
@@ -205,9 +43,9 @@ static int command_run(int argc, char **argv)
 	status = session__init(&s, argc, argv);
 	if (status)
 		return status;
-	status = plan_cells(&s, &plan);
+	status = session__plan(&s, &plan);
 	if (!status)
-		status = results_folder(&s, out) ? STATUS_USAGE : run_cells(&s, &plan, out);
+		status = session__results(&s, out) ? STATUS_USAGE : session__run(&s, &plan, out);
 	plan__free(&plan);
 	session__free(&s);
 	return status;
@@ -224,7 +62,7 @@ static int command_plan(int argc, char **argv)
 	status = session__init(&s, argc, argv);
 	if (status)
 		return status;
-	status = plan_cells(&s, &plan);
+	status = session__plan(&s, &plan);
 	for (i = 0; !status && i < plan.nr; i++) {
 		json_t *line = json_pack("{s:s, s:s, s:o}", "cell", plan.cells[i].name,
 					 "command", plan.cells[i].command, "spec", cell__spec(&plan.cells[i]));
@@ -305,7 +143,7 @@ static int command_cell(int argc, char **argv)
 	if (workload__find(&s.workload, s.opts.root,
 			   s.opts.has_workload ? s.opts.settings.workload : c.workload) ||
 	    workload__find_built(&s.workload, s.opts.root) ||
-	    results_folder(&s, out))
+	    session__results(&s, out))
 		goto out_cell;
 	strcpy(s.opts.settings.accel, c.accel);
 	strcpy(s.opts.settings.clock, c.clock);
@@ -317,7 +155,7 @@ static int command_cell(int argc, char **argv)
 		goto out_cell;
 	status = STATUS_USAGE;
 	if (!check_parts(&s, &c))
-		status = run_cells(&s, &plan, out);
+		status = session__run(&s, &plan, out);
 out_cell:
 	cell__free(&c);
 out_session:
@@ -338,7 +176,7 @@ static int cell_of_arm(struct session *s, struct plan *plan, struct cell *c)
 	strcpy(s->opts.settings.arms, s->opts.arm);
 	s->opts.settings.repeats = 1;
 	json_object_clear(s->opts.experiment.vary);
-	status = make_plan(s, plan);
+	status = session__make_plan(s, plan);
 	for (i = 0; !status && i < plan->nr; i++) {
 		if (strcmp(plan->cells[i].arm, s->opts.arm))
 			continue;	/* a control it brings along */
