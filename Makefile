@@ -15,6 +15,18 @@ ifneq ($(call bad_in,$(CURDIR)),)
   $(error this checkout is in "$(CURDIR)": make cannot work in a folder with $(call bad_in,$(CURDIR)) in its path; move it)
 endif
 
+# Kernel and QEMU are built in the cache, by make. A relative one is meant from here.
+ifneq ($(HINTBUF_CACHE),)
+  ifeq ($(filter /%,$(HINTBUF_CACHE)),)
+    override HINTBUF_CACHE := $(CURDIR)/$(HINTBUF_CACHE)
+  endif
+  export HINTBUF_CACHE
+endif
+cache_path = $(or $(HINTBUF_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hintbuf)
+ifneq ($(call bad_in,$(cache_path)),)
+  $(error the cache is "$(cache_path)": kernel and QEMU cannot be built in a folder with $(call bad_in,$(cache_path)) in its path; set HINTBUF_CACHE)
+endif
+
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:

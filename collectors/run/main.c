@@ -65,7 +65,8 @@ static int command_plan(int argc, char **argv)
 	status = session__plan(&s, &plan);
 	for (i = 0; !status && i < plan.nr; i++) {
 		json_t *line = json_pack("{s:s, s:s, s:o}", "cell", plan.cells[i].name,
-					 "command", plan.cells[i].command, "spec", cell__spec(&plan.cells[i]));
+					 "command", plan.cells[i].command,
+					 "spec", cell__spec(&plan.cells[i]));
 
 		if (!line || json_dumpf(line, stdout, JSON_COMPACT) || putchar('\n') == EOF)
 			status = STATUS_INFRA;

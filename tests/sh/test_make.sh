@@ -80,6 +80,17 @@ for name in 'a b' "q'uote" 'pa(ren' 'co:lon' 'dol$lar' 'ha#sh' 'semi;colon'; do
 	is "$(printf '%s\n' "$said" | grep -vc '^make: [EL]')" 1 "... in one sentence"
 done
 
+for cache in "$tmp/c a" "$tmp/c:a"; do
+	said=$(HINTBUF_CACHE=$cache make run WORKLOAD=memcached 2>&1)
+	is $? 2 "a cache in '${cache##*/}' is refused"
+	has "$said" "set HINTBUF_CACHE" "... with what to do"
+	is "$(printf '%s\n' "$said" | wc -l)" 1 "... in one sentence"
+	is "$([ -e "$cache" ] || echo none)" none "... before it is made"
+done
+# shellcheck disable=SC2016 # make expands it
+is "$(printf 'print:\n\t@echo $$HINTBUF_CACHE\n' | HINTBUF_CACHE=rel/cache make -s -f Makefile -f - print)" \
+	"$top/rel/cache" "a relative cache is meant from the checkout"
+
 refused() { # NAME PART ARGS...
 	refused_name=$1 refused_part=$2
 	shift 2
