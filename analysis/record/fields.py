@@ -39,10 +39,14 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
+# Made once: json.loads() with an argument makes one a line.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def parse_object(data: bytes, path: Path, line: int) -> dict[str, Any]:
     """One JSON object; NaN, infinities, deep nesting and anything else than an object are refused."""
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        value = _DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as e:
         raise BadRecord(path, line, "", f"not UTF-8 at byte {e.start}") from None
     except RecursionError:

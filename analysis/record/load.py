@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,12 @@ from analysis.record.model import (
     TracerEdge,
     Violation,
 )
-from analysis.record.reader import Place, Read, bad, make_reader
+from analysis.record.reader import Place, ZoneReader, bad, line_reader
 
 MAX_CELLS = 10_000
 MAX_CELL_DEPTH = 3
+
+ARTEFACT = re.compile(r"(guest-([1-9]|1[0-5])/)?[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 Line = Mapping[str, Any]
 
@@ -94,6 +97,8 @@ class _Builder:
         self.stall_state = stall_state
         self.schema = 0
         self.run: dict[str, Any] = {}
+        self.guests = range(0)
+        self.parse = parse_object
         self.end: End | None = None
         self.nr_lines = 0
         self.lists: dict[type, list[Any]] = {}
@@ -101,10 +106,9 @@ class _Builder:
 
     def _keep(self, line_type: str, kind: str, into: Any, check: Callable[..., Any] | None = None) -> None:
         """Lines of this type and kind are checked, made into a class and put on its list."""
-        shape = DESCRIPTION.line(line_type, kind)
-        read: Read = make_reader(shape, self.schema, into)
+        read = line_reader(line_type, kind, self.schema, into)
         found = self.lists.setdefault(into, [])
-        by, kinds = self.readers.setdefault(line_type, (shape.by, {}))
+        by, kinds = self.readers.setdefault(line_type, (DESCRIPTION.line(line_type, kind).by, {}))
         if check is None:
             kinds[kind] = lambda o, place: found.append(read(o, place))
         else:
@@ -130,7 +134,7 @@ class _Builder:
         self._keep("tracer", "", TracerEdge)
         self._keep("hist", "", Hist, lambda h, o, place: self._new_hist(_hist(h, place), place))
         self._keep("loss", "", Loss)
-        log = make_reader(DESCRIPTION.line("log"), self.schema, None)
+        log = line_reader("log", "", self.schema, None)
         self.readers["log"] = ("", {"": lambda o, place: log(o, place) and None})
 
     def _new_hist(self, h: Hist, place: Place) -> Hist:
@@ -145,20 +149,29 @@ class _Builder:
         if type(schema) is not int or not 1 <= schema <= DESCRIPTION.schema:
             raise bad(place, "schema", f"{clean_text(str(schema), 24)} is outside 1..{DESCRIPTION.schema}")
         self.schema = schema
-        run = make_reader(DESCRIPTION.line("run"), schema, None)(o, place)
+        run = line_reader("run", "", schema, None)(o, place)
         run["spec"] = run["spec"]._replace(raw=o["spec"])
         # null guests are left out of the dict
-        run["guests"] = run.get("guests") or (run.get("guest"),)
+        run["guests"] = run["guests"] if schema > 1 else (run.get("guest"),)
+        if not run["guests"]:
+            raise bad(place, "guests", "there is none")
         self.run = run
+        self.guests = range(len(run["guests"]))
+        self.parse = ZoneReader(schema).parse
         self._prepare()
 
     def last(self, o: Line, place: Place) -> None:
-        end: End = make_reader(DESCRIPTION.line("end"), self.schema, End)(o, place)
+        end: End = line_reader("end", "", self.schema, End)(o, place)
         if self.schema == 1:
             end = end._replace(guests=(EndGuest(end.device or {}, end.ledger, end.loss or LossSum()),))
+        elif len(end.guests) != len(self.guests):
+            raise bad(place, "guests", f"{len(end.guests)}, the run line has {len(self.guests)}")
         else:
-            one = end.guests[0] if end.guests else EndGuest(None, None, LossSum())
+            one = end.guests[0]
             end = end._replace(device=one.device, ledger=one.ledger, loss=one.loss)
+        for i, file in enumerate(end.artefacts or ()):
+            if not ARTEFACT.fullmatch(file.name):
+                raise bad(place, f"artefacts[{i}].name", "expected NAME or guest-N/NAME")
         end = end._replace(device=end.device or {})
         self.end = end
 
@@ -176,6 +189,8 @@ class _Builder:
         found = self.readers.get(line_type) if type(line_type) is str else None
         if found is None:
             raise bad(place, "type", f"unknown type {clean_text(str(line_type), 32)!r}")
+        if "guest" in o and o["guest"] not in self.guests:
+            raise bad(place, "guest", f"{clean_text(str(o['guest']), 24)} of {len(self.guests)} guests")
         by, kinds = found
         kind = o.get(by) if by else ""
         add = kinds.get(kind) if type(kind) is str else None
@@ -234,7 +249,7 @@ def load_record(path: Path, stall_state: bool = True) -> Record:
     builder = _Builder(path, stall_state)
     number = 0
     for number, data in read_lines(path):
-        builder.add(parse_object(data, path, number), (path, number, ""))
+        builder.add(builder.parse(data, path, number), (path, number, ""))
     return builder.record(number)
 
 

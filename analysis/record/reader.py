@@ -19,7 +19,7 @@ from sys import intern
 from typing import Any
 
 from analysis.record import model
-from analysis.record.fields import BadRecord, clean_text
+from analysis.record.fields import BadRecord, clean_text, parse_object
 from analysis.record.model import DESCRIPTION, default
 from collectors.run.record import describe
 
@@ -28,6 +28,9 @@ Place = tuple[Path, int, str]
 Read = Callable[[Mapping[str, Any], Place], Any]
 
 _ABSENT = object()
+
+MAX_ZONES_SEEN = 1 << 16
+MAX_SEEN = 1024  # texts that a checker remembers, and their length
 
 
 def bad(place: Place, name: str, problem: str) -> BadRecord:
@@ -45,15 +48,17 @@ class _Checker:
     def __init__(self, value: describe.Value, schema: int) -> None:
         self.value = value
         self.pattern = describe.pattern(value)
+        self.seen: dict[str, str] = {}
+        self.is_plain = value.is_a == "int" and value.floor is None and value.unknown is None
         values = DESCRIPTION.values
         if value.is_a in ("map", "list", "pairs"):
             self.of = _Checker(values[value.of], schema)
-            of = self.of.value
-            self.plain = of.is_a == "int" and of.floor is None and of.unknown is None
         if value.is_a == "pairs":
             self.first = _Checker(values[value.first], schema)
         if value.is_a in ("object", "objects"):
             self.read = object_reader(value.of, schema)
+        ways = {"bool": "flag", "int": "integer", "hex": "hexadecimal", "words": "word"}
+        self.check: Callable[[Any, Place, str], Any] = getattr(self, ways.get(value.is_a, value.is_a))
 
     def integer(self, v: Any, place: Place, name: str) -> int | None:
         value = self.value
@@ -76,11 +81,16 @@ class _Checker:
         value = self.value
         if type(v) is not str:
             raise bad(place, name, "expected a string")
+        if v in self.seen:
+            return self.seen[v]
         if len(v) > value.high or not value.low <= len(v.encode(errors="replace")) <= value.high:
             raise bad(place, name, f"expected {value.low} to {value.high} bytes")
         if self.pattern and not self.pattern.fullmatch(v):
             raise bad(place, name, f"expected letters of {value.chars}")
-        return intern(clean_text(v))
+        clean = intern(clean_text(v))
+        if len(self.seen) < MAX_SEEN and len(v) <= MAX_SEEN:
+            self.seen[v] = clean
+        return clean
 
     def hexadecimal(self, v: Any, place: Place, name: str) -> int:
         if type(v) is int and v >= 0:
@@ -99,7 +109,7 @@ class _Checker:
             raise bad(place, name, "expected an object")
         if len(v) > self.value.high:
             raise bad(place, name, f"{len(v)} entries, at most {self.value.high} allowed")
-        return {intern(clean_text(k, 64)): self.of(x, place, f"{name}.{k}") for k, x in v.items()}
+        return {intern(clean_text(k, 64)): self.of.check(x, place, f"{name}.{k}") for k, x in v.items()}
 
     def entries(self, v: Any, place: Place, name: str) -> list[Any]:
         if type(v) is not list:
@@ -109,13 +119,12 @@ class _Checker:
         return v
 
     def list(self, v: Any, place: Place, name: str) -> tuple[Any, ...] | None:
-        if self.plain and type(v) is list and 0 < len(v) <= self.value.high:
-            # The usual case of numbers, all as they should be, without a look at each.
-            if set(map(type, v)) == {int} and self.of.value.low <= min(v) and max(v) <= self.of.value.high:
-                out = tuple(v)
-                return None if out == self.value.unknown else out
-        out = tuple(self.of(x, place, f"{name}[{i}]") for i, x in enumerate(self.entries(v, place, name)))
-        return None if out == self.value.unknown else out
+        of, v = self.of, self.entries(v, place, name)
+        # All plain integers within bounds, as mostly: there is nothing to change.
+        plain = v and of.is_plain and set(map(type, v)) == {int}
+        if not plain or min(v) < of.value.low or max(v) > of.value.high:
+            v = [of.check(x, place, f"{name}[{i}]") for i, x in enumerate(v)]
+        return None if tuple(v) == self.value.unknown else tuple(v)
 
     def pairs(self, v: Any, place: Place, name: str) -> tuple[tuple[int, int], ...]:
         last = -1
@@ -124,11 +133,11 @@ class _Checker:
             where = f"{name}[{i}]"
             if type(pair) is not list or len(pair) != 2:
                 raise bad(place, where, "expected a pair")
-            first = self.first(pair[0], place, where)
+            first = self.first.check(pair[0], place, where)
             if first <= last:
                 raise bad(place, where, "indexes must ascend")
             last = first
-            out.append((first, self.of(pair[1], place, where)))
+            out.append((first, self.of.check(pair[1], place, where)))
         return tuple(out)
 
     def object(self, v: Any, place: Place, name: str) -> Any:
@@ -138,6 +147,8 @@ class _Checker:
         return self.read(v, (path, line, f"{prefix}{name}."))
 
     def objects(self, v: Any, place: Place, name: str) -> tuple[Any, ...]:
+        if type(v) is tuple:
+            return v  # by ZoneReader, which has checked them
         return tuple(
             None if x is None and self.value.null else self.object(x, place, f"{name}[{i}]")
             for i, x in enumerate(self.entries(v, place, name))
@@ -148,17 +159,13 @@ class _Checker:
             raise bad(place, name, "expected true or false")
         return v
 
-    def __call__(self, v: Any, place: Place, name: str) -> Any:
-        way = {"bool": "flag", "int": "integer", "hex": "hexadecimal", "words": "word"}
-        return getattr(self, way.get(self.value.is_a, self.value.is_a))(v, place, name)
-
 
 class _FieldChecker:
     """What is done about a value that is not plainly well: absent, null, odd or bad."""
 
     def __init__(self, field: describe.Field, schema: int) -> None:
         self.field = field
-        self.check = _Checker(field.value, schema)
+        self.check = _Checker(field.value, schema).check
         self.needed = field.needed(schema)
         self.default = default(field)
 
@@ -178,6 +185,8 @@ def _odd(f: describe.Field) -> str:
     v = f.value
     if v.is_a == "bool":
         return "v is not True and v is not False"
+    if v.is_a == "words" and v.unknown is None:
+        return f"type(v) is not str or v not in {v.words!r}"
     if v.is_a == "int" and v.floor is None and v.unknown is None:
         return f"type(v) is not int or not {v.low} <= v <= {v.high}"
     if v.is_a == "int":
@@ -234,3 +243,48 @@ def _refuse_unknown(o: Mapping[str, Any], allowed: frozenset[str], place: Place)
 def object_reader(name: str, schema: int) -> Read:
     """The reader of an object inside a line."""
     return make_reader(DESCRIPTION.objects[name], schema, model.OBJECTS.get(name))
+
+
+@functools.cache
+def line_reader(line_type: str, kind: str, schema: int, into: Any) -> Read:
+    """The reader of a line."""
+    return make_reader(DESCRIPTION.line(line_type, kind), schema, into)
+
+
+class ZoneReader:
+    """Parses lines of events; a zone that was seen with the same text before is not read again.
+
+    The zones are most of such a line, and from one event to the next most of them have not changed.
+    """
+
+    NAME, MARK = b'"zones"', b'"zones":['
+
+    def __init__(self, schema: int) -> None:
+        self.read = object_reader("zone", schema)
+        self.seen: dict[bytes, Any] = {}
+
+    def parse(self, data: bytes, path: Path, line: int) -> dict[str, Any]:
+        before, _, rest = data.partition(self.MARK)
+        zones, end, after = rest.partition(b"}]")
+        # A zone has no object in it, so the first }] ends the list. What does not look like that,
+        # or has the mark elsewhere than at the top, is parsed as any other line.
+        if not end or zones[:1] != b"{" or b'"event"' not in before or self.NAME in after or self.NAME in before:
+            return parse_object(data, path, line)
+        try:
+            found = parse_object(before + b'"zones":0' + after, path, line)
+            if found.get("zones") != 0 or found.get("type") != "event":
+                return parse_object(data, path, line)
+            parts = zones[1:].split(b"},{")
+            found["zones"] = tuple([self._zone(text, (path, line, f"zones[{i}].")) for i, text in enumerate(parts)])
+        except BadRecord:
+            return parse_object(data, path, line)  # complains of the line as it stands, or the reader does
+        return found
+
+    def _zone(self, text: bytes, place: Place) -> Any:
+        zone = self.seen.get(text)
+        if zone is None:
+            zone = self.read(parse_object(b"{" + text + b"}", place[0], place[1]), place)
+            if len(self.seen) >= MAX_ZONES_SEEN:
+                self.seen.clear()
+            self.seen[text] = zone
+        return zone
