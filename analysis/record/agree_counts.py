@@ -157,12 +157,18 @@ def requests(f: Facts) -> Found:
         return
     # A sample counts the interval before it: the one at the left edge is of the warm-up.
     loads = [s for s in f.record.load_samples if window[0] < s.t_ns <= window[1] + LOAD_SLACK_NS]
-    answered, lost = sum(s.n for s in loads), sum(s.errors + (s.pending or 0) for s in loads)
+    answered, lost = sum(s.n for s in loads), sum(s.errors for s in loads)
+    # Still open when their sample was written: answered or lost later.
+    pending = sum(s.pending or 0 for s in loads)
     if h.lost is None:
         if h.n != answered:
             yield h.line or 0, f"{h.n} requests in the histogram, {answered} in the load samples"
-    elif (h.n, h.lost) != (answered + lost, lost):
-        yield h.line or 0, f"{h.n} requests of which {h.lost} lost, in the load samples {answered + lost}, {lost}"
+    elif h.n != answered + lost + pending or not lost <= h.lost <= lost + pending:
+        yield (
+            h.line or 0,
+            f"{h.n} requests of which {h.lost} lost; in the load samples {answered} answered, {lost} lost,"
+            f" {pending} open",
+        )
     for x in f.record.lag_max:
         if h.lost is not None and x.nr != h.n:
             yield x.line or 0, f"{h.n} requests in the histogram, the generator looked at {x.nr}"

@@ -272,6 +272,21 @@ def test_a_batch_that_is_out_at_the_end_is_no_contradiction(tmp_path, lines, buf
     assert found(tmp_path, open_batch(lines, buffer)) <= {"backed"}
 
 
+def test_lost_and_open_requests_are_in_the_histogram(tmp_path):
+    lines = copy.deepcopy(REPORTING)
+    hist = of(lines, "hist", "request_latency")[0]
+    begin, end = (p["t_ns"] for p in of(lines, "phase", "measure"))
+    loads = [s for s in of(lines, "sample", "load") if begin < s["t_ns"] <= end]
+    errors = sum(s["errors"] for s in loads)
+    loads[5]["pending"] = 3
+    hist |= {"n": hist["n"] + errors + 3, "lost": errors + 1, "max": 1 << 40}
+    hist["sum"] += (errors + 1) << 40
+    hist["counts"] = [*hist["counts"], [(34 << 7), errors + 3]]
+    assert found(tmp_path, lines) == set()
+    hist["lost"] = errors + 4
+    assert found(tmp_path, lines) == {"requests"}
+
+
 def kill_lines(n: int) -> str:
     return "".join(f"[   {i}.123456] Out of memory: Killed process {i} (wave) total-vm:1kB\n" for i in range(n))
 
