@@ -70,11 +70,15 @@ DECIDING_OF_ZONE = ("cma_pages", "isolated_pageblocks", "boost_pages")
 
 @pytest.mark.parametrize("name", TABLE)
 @pytest.mark.parametrize("field", DECIDING + DECIDING_OF_ZONE)
-def test_a_missing_field_never_makes_an_event_attributable(capsys, tmp_path, name, field):
+@pytest.mark.parametrize("how", ["absent", "null"])
+def test_a_missing_field_never_makes_an_event_attributable(capsys, tmp_path, name, field, how):
     lines = (CASES / "schema2" / f"{name}.jsonl").read_text().splitlines()
     event = json.loads(lines[1])
     for part in (event, *event["zones"]):
-        part.pop(field, None)
+        if field in part and how == "null":
+            part[field] = None
+        else:
+            part.pop(field, None)
     path = tmp_path / "record.jsonl"
     path.write_text("\n".join([lines[0], json.dumps(event), *lines[2:]]) + "\n")
     got = judged(capsys, path)["verdict"]
