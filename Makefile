@@ -107,6 +107,11 @@ Parts:
 Tests:
   make check             seconds, no guest      make vm-check   in guests
   make test              both                   make fuzz       FUZZ_SECONDS=60
+  make vm-check FAST=1   those in guests that take seconds
+  make lint              style of every file; of C also clang-format's view of
+                         the lines that changed since BASE=HEAD
+  make format            what clang-format would change of these lines
+  make compile_commands  build/compile_commands.json, for clangd and the like
   make soak              memory contents while 200 GiB are hinted, then the
                          buffer on machines of all shapes; QUICK=1: 5 GiB
                          (DEBUG=1: on the kernel of `make kernel-debug`)
@@ -455,7 +460,8 @@ compat: setup-test
 	$(Q)python3 -B tests/vm/compat.py fetch || [ $$? -eq 69 ]
 
 vm-check: setup-test compat $(everything) | build/log
-	$(Q)tests/run-tests vm
+	$(if $(filter-out 0 1,$(FAST)),$(error FAST=$(FAST): allowed: 0 or 1))
+	$(Q)tests/run-tests $(if $(filter 1,$(FAST)),fast,vm)
 
 test: setup-test compat $(everything) $(unit_tests) | build/log
 	$(Q)tests/run-tests check vm
@@ -475,6 +481,22 @@ fuzz: $(fuzzers)
 		$$fuzzer -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
 			-print_final_stats=1 -artifact_prefix=$$fuzzer. $$fuzzer.corpus || exit; \
 	done
+
+# ---------------------------------------------------------------- style
+
+.PHONY: lint format compile_commands
+lint: setup-test
+	$(Q)tests/lint --base=$(call quote,$(or $(BASE),HEAD))
+
+# Changed lines only: what stands in columns by hand stays.
+format: setup-test
+	$(Q)git-clang-format --extensions c,h $(call quote,$(or $(BASE),HEAD))
+
+# What make would run for every object, were none there.
+compile_commands: | build/log
+	$(call say,JSON,build/$@.json)$(MAKE) -nB V=1 collectors bpf check | sed -n -e 's/[\\"]/\\&/g' -e \
+		's!^\($(CC)\|$(CLANG)\) .* -c .* \([^ ]*\.c\)$$!{"directory": "$(CURDIR)", "command": "&", "file": "\2"},!p' | \
+		sed -e '1s/^/[/' -e '$$s/,$$/]/' >build/$@.json
 
 # ---------------------------------------------------------------- clean
 

@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from collectors.run.record.describe import load
@@ -96,7 +97,6 @@ def wait_for(condition, seconds: float = 10) -> None:
 
 
 def check_schema(lines: list[dict]) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(json_schema(load(), lines[0]["schema"]))
     for line in lines:
         validator.validate(line)

@@ -10,6 +10,7 @@ cd "$top" || exit
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 for word in run report list shell kernel qemu image bpf collectors patches check vm-check test \
+	lint format compile_commands FAST \
 	soak bench fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CLOCK ACCEL SEED JOBS \
 	QUICK OUT RESULTS EXPERIMENT PARAM VCPUS ORDER DELAY_MS CAPACITY TIME_LIMIT HANG_LIMIT CELL; do
 	make help | grep -qw "$word"
@@ -104,6 +105,12 @@ refused "V=2" "allowed: 0" help V=2
 refused "report without RESULTS" "make report RESULTS=" report
 refused "shell without ARM" "make shell ARM=" shell
 refused "OUT with a dash in front" "write OUT=./-x" run WORKLOAD=memcached OUT=-x
+
+make compile_commands >/dev/null 2>&1
+python3 -c 'import json, sys; print(len({x["file"] for x in json.load(open(sys.argv[1]))}))' \
+	build/compile_commands.json >"$tmp/nr" 2>&1
+is "$(cat "$tmp/nr")" "$(make -nB V=1 collectors bpf check 2>/dev/null | grep -oE ' -c .* [^ ]+\.c$' |
+	sed 's/.* //' | sort -u | wc -l)" "compile_commands.json names every C file that make compiles"
 
 for script in cache/apt cache/cache kernel/build qemu/build rootfs/build host/setup cache/source cache/tree host/python; do
 	"images/$script.sh" --no-such-option >/dev/null 2>&1

@@ -122,7 +122,6 @@ class Scratch:
             self._payload = tar
         return tar
 
-
     def disk(self, name: str, mib: int) -> list[str]:
         """QEMU's options for an empty disk: /dev/vda in the guest if it is the first."""
         path = self.dir / f"{name}.disk"

@@ -156,7 +156,7 @@ def to_hint(guest: Guest, order: int, small: set[tuple[int, str]]) -> int:
     """Pages of all free blocks of the order or larger that are to be hinted."""
     pages = 0
     for line in guest.sh("grep ', type ' /proc/pagetypeinfo").splitlines():
-        word = line.replace(",", " ").split()	# Node 0 zone DMA32 type Movable 1 2 3 ...
+        word = line.replace(",", " ").split()  # Node 0 zone DMA32 type Movable 1 2 3 ...
         if word[5] in ("Unmovable", "Movable", "Reclaimable") and word[3] != "DMA" \
                 and (int(word[1]), word[3]) not in small:
             pages += sum(int(nr.lstrip(">")) << at for at, nr in enumerate(word[6:]) if at >= order)

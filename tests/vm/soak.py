@@ -33,7 +33,7 @@ from guestvm import GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, SOAK, Guest, GuestE
 GIB = 1024			# MiB
 GUEST_GIB = 25
 ROUNDS = ((9, "N"), (0, "N"), (9, "Y"), (0, "Y"))
-EXCHANGES_PER_GIB = 5000	# half of what these rounds make
+EXCHANGES_PER_GIB = 5000  # half of what these rounds make
 
 
 class Total:

@@ -10,7 +10,7 @@ from guestvm import PARAM, Guest
 # The probes that conservation is judged by: none of them may miss anything.
 JUDGED = ("exchange", "isolate", "putback", "buffer")
 
-LARGEST_CHUNK = 1024	# pages
+LARGEST_CHUNK = 1024  # pages
 
 
 def start(guest: Guest) -> int:

@@ -61,7 +61,7 @@ static void revision(const char *root, char *out, size_t size)
 		return;
 	}
 	if (*status && strlen(out) + 1 < size)
-		strcat(out, "+");
+		memcpy(out + strlen(out), "+", 2);
 }
 
 json_t *host__facts(const char *root, const char *qemu_version, const char *qemu_cmd)
