@@ -18,13 +18,12 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 build=$top/build
 # shellcheck disable=SC2034 # used by the scripts that source this
 jobs=$(nproc)
-cache=${HINTBUF_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set; set HINTBUF_CACHE}/.cache}/hintbuf}
+cache=${HINTBUF_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set HINTBUF_CACHE}/.cache}/hintbuf}
 export LC_ALL=C
 # Called by make: its options and its command line's variables are not for the
 # makefiles of Linux and QEMU. Nor are anybody's compiler flags.
 unset MAKEFLAGS MFLAGS MAKELEVEL CFLAGS CXXFLAGS CPPFLAGS LDFLAGS CPATH LIBRARY_PATH \
 	KCFLAGS KAFLAGS KCPPFLAGS CROSS_COMPILE LLVM ARCH PYTHONPATH
-mkdir -p "$cache"
 
 # Exit statuses: 1 the build failed, 2 wrong usage, 69 something needed from
 # the machine or the network is missing.
@@ -39,12 +38,41 @@ warn() {
 	printf '%s: warning: %s\n' "${0#"$top"/}" "$*" >&2
 }
 
+# Whether anything can still be written to the cache, quotas and all.
+has_room() {
+	hr_probe=$cache/tmp-room-$$
+	hr_status=0
+	{ head -c 65536 /dev/zero >"$hr_probe"; } 2>/dev/null || hr_status=1
+	rm -f "$hr_probe"
+	return $hr_status
+}
+
+# A full disk is behind messages of all kinds, so it is looked for first.
 die() { # STATUS TEXT...
 	die_status=$1
 	shift
+	if [ "$die_status" -ne $EX_USAGE ] && ! has_room; then
+		die_status=$EX_INFRA
+		set -- "nothing can be written to $cache: make room or set HINTBUF_CACHE (this failed: $*)"
+	fi
 	printf '%s: %s\n' "${0#"$top"/}" "$*" >&2
 	exit "$die_status"
 }
+
+# Kbuild, configure and apt break on these, each in its own way and after much
+# was fetched. Bytes above 127 are letters.
+if [ -n "$(printf '%s' "$cache" | tr -d 'A-Za-z0-9/._+@,=~\200-\377-')" ]; then
+	printf '%s\n' "${0#"$top"/}: the cache would be in '$cache': set HINTBUF_CACHE to a folder with none but letters, digits and / . _ + @ , = ~ - in its path" >&2
+	exit $EX_USAGE
+fi
+case $cache in
+/*) ;;
+*) cache=$PWD/$cache ;;
+esac
+# For the scripts that this one calls, whatever folder they are called in.
+export HINTBUF_CACHE="$cache"
+mkdir -p "$cache" 2>/dev/null ||
+	die $EX_INFRA "$cache cannot be made: set HINTBUF_CACHE to a folder that can"
 
 need() { # PROGRAM...
 	for need_prog; do
@@ -112,7 +140,10 @@ snapshot() {
 	snapshot_dir=$cache/tmp-patches-$$/${1##*/}
 	rm -rf "$cache/tmp-patches-$$"
 	mkdir -p "$snapshot_dir"
-	cp -L "$1"/* "$snapshot_dir"/ || die $EX_FAIL "$1 changed while it was read: run again"
+	cp -L "$1"/* "$snapshot_dir"/ 2>"$snapshot_dir.log" || {
+		cat "$snapshot_dir.log" >&2
+		die $EX_FAIL "$1 could not be read whole; if it was being written to, run again"
+	}
 	printf '%s\n' "$snapshot_dir"
 }
 
@@ -195,6 +226,47 @@ patch_tree() {
 	rm -rf "$pt_scratch" "$pt_scratch.list" "$pt_scratch.log"
 }
 
+# use_product KIND-HASH: end here when the cache has it, made by us or by another
+# clone. Sets $product.
+use_product() {
+	product=$cache/$1
+	[ -d "$product" ] || return 0
+	publish "${1%-*}" "$product"
+	exit 0
+}
+
+# start_product: make $tmp, the folder that becomes $product.
+start_product() {
+	tmp=$cache/tmp-${product##*/}
+	rm -rf "$tmp"
+	mkdir -p "$tmp"
+}
+
+# finish_product TAG [TEXT]: $tmp is whole now.
+finish_product() {
+	mv "$tmp" "$product"
+	finish_name=${product##*/}
+	publish "${finish_name%-*}" "$product"
+	[ $# -lt 2 ] || step "$1" "$2, $(cat "$product/id")"
+}
+
+# open_work NAME GIB: the incremental build tree NAME, locked, in $work. Ends here
+# when whoever had the lock has made the product.
+open_work() {
+	work=$cache/work/$1
+	lock "work-$1"
+	use_product "${product##*/}"
+	[ -d "$work" ] || need_space "$2"
+	mkdir -p "$work"
+	touch "$work"
+}
+
+# patch_work NAME SOURCE PATCHES: the source with its patches in $work/src.
+patch_work() {
+	step PATCH "$1 ${2##*/"$1"-} + $(series "$3" | wc -l) patches"
+	patch_tree "$2" "$work/src" "$3"
+}
+
 # publish KIND DIR: build/KIND -> DIR, replaced in one step.
 publish() {
 	mkdir -p "$build"
@@ -204,7 +276,8 @@ publish() {
 	touch "$2"
 }
 
-# need_space GIB: before the first build, which is when the cache grows.
+# need_space GIB: before the first fetch and the first build, which is when the
+# cache grows.
 need_space() {
 	ns_free=$(df -Pk "$cache" | awk 'NR == 2 { print int($4 / 1048576) }')
 	[ "$ns_free" -ge "$1" ] || die $EX_INFRA \

@@ -78,6 +78,11 @@ if [ -d "$link/." ]; then
 	exit 0
 fi
 
+# Measured: the source twice over, unpacked, and what is built of it.
+case $name in
+linux) need_space 5 ;;
+qemu) need_space 3 ;;
+esac
 lock "src-$name"
 version=$("$top/images/cache/apt.sh" version "$package" "$version" "$(pin "${name}_series")")
 dir=$cache/src/$name-$(printf '%s' "$version" | tr ':/' '__')

@@ -32,29 +32,12 @@ src=$("$top/images/cache/source.sh" linux)
 
 toolchain=$({ gcc --version; ld --version; pahole --version; } | hash12)
 key=$({ echo "${src##*/}" "$toolchain"; patch_hash "$patches"; cat "$fragment" "$0"; } | hash12)
-product=$cache/$kind-$key
-
-use_product() { # when it is there, made by us or by another clone
-	[ -d "$product" ] || return 0
-	publish $kind "$product"
-	exit 0
-}
-use_product
+use_product "$kind-$key"
 
 # One work tree a source and toolchain. Kbuild tracks configuration changes
 # itself, so an edited fragment rebuilds only what depends on it.
-work=$cache/work/${src##*/}-$toolchain${kind#kernel}
-lock "work-${work##*/}"
-use_product
-if [ ! -d "$work" ]; then
-	need_space 4
-	mkdir -p "$work"
-fi
-touch "$work"
-
-nr=$(series "$patches" | wc -l)
-step PATCH "linux ${src##*/linux-} + $nr patches"
-patch_tree "$src" "$work/src" "$patches"
+open_work "${src##*/}-$toolchain${kind#kernel}" 4
+patch_work linux "$src" "$patches"
 
 # Nothing of the machine, the user or the day may reach the image; a Rust
 # compiler, where there is one, would do so through the configuration.
@@ -100,16 +83,16 @@ step KERNEL "building$([ $cold = 1 ] || echo ' what changed') with $jobs jobs; l
 run_logged KERNEL "$kind-$jobs" $cold 1864 $((720 / jobs)) '^ *(CC|AS|LD|AR) ' "$work/build.log" \
 	kmake -j"$jobs" bzImage
 
-tmp=$cache/tmp-${product##*/}
-rm -rf "$tmp"
-mkdir -p "$tmp"
+start_product
 cp "$work/obj/arch/x86/boot/bzImage" "$work/obj/System.map" "$tmp/"
 cp "$work/obj/.config" "$tmp/config"
 objcopy --strip-debug "$work/obj/vmlinux" "$tmp/vmlinux"
 kmake -s kernelrelease >"$tmp/release"
 [ "$(objdump -h -j .BTF "$tmp/vmlinux" | grep -c ' \.BTF ')" -eq 1 ] ||
 	die $EX_FAIL "the kernel has no BTF: pahole failed, see $work/build.log"
-hash12 <"$tmp/bzImage" >"$tmp/id"
-mv "$tmp" "$product"
-publish $kind "$product"
-step KERNEL "$(cat "$product/release"), $(cat "$product/id")"
+# The id is of what runs. The build id covers debug information, which names the
+# cache's folder, and the order of types in the BTF is that of pahole's threads.
+objcopy -O binary -R .notes -R .BTF -R .BTF_ids "$tmp/vmlinux" "$tmp/code"
+hash12 <"$tmp/code" >"$tmp/id"
+rm -f "$tmp/code"
+finish_product KERNEL "$(cat "$tmp/release")"

@@ -54,14 +54,7 @@ toolchain=$({ gcc --version; ld --version; "$python" --version
 	pkg-config --modversion glib-2.0 pixman-1 libfdt 2>/dev/null || :; } | hash12)
 key=$({ echo "${src##*/}" "$toolchain"; patch_hash "$patches"
 	cat "$top/images/qemu/devices.mak" "$0"; } | hash12)
-product=$cache/$kind-$key
-
-use_product() { # when it is there, made by us or by another clone
-	[ -d "$product" ] || return 0
-	publish $kind "$product"
-	exit 0
-}
-use_product
+use_product "$kind-$key"
 
 # QEMU 10 wants meson 1.5. A private copy comes before everything else, so the
 # system's version does not matter.
@@ -88,18 +81,8 @@ options="--target-list=x86_64-softmmu --without-default-features
 options_hash=$(echo "$options $python" | hash12)
 
 # One work tree a source, toolchain and set of options.
-work=$cache/work/${src##*/}-$toolchain-$options_hash
-lock "work-${work##*/}"
-use_product
-if [ ! -d "$work" ]; then
-	need_space 2
-	mkdir -p "$work"
-fi
-touch "$work"
-
-nr=$(series "$patches" | wc -l)
-step PATCH "qemu ${src##*/qemu-} + $nr patches"
-patch_tree "$src" "$work/src" "$patches"
+open_work "${src##*/}-$toolchain-$options_hash" 2
+patch_work qemu "$src" "$patches"
 devices=$work/src/configs/devices/x86_64-softmmu/hintbuf.mak
 cmp -s "$top/images/qemu/devices.mak" "$devices" ||
 	cp "$top/images/qemu/devices.mak" "$devices"
@@ -125,19 +108,17 @@ step QEMU "building$([ $cold = 1 ] || echo ' what changed') with $jobs jobs; log
 run_logged QEMU "$kind-$jobs" $cold 1344 $((260 / jobs)) '^\[[0-9]+/[0-9]+\] ' "$work/build.log" \
 	ninja -v -C "$work/obj" -j"$jobs" $targets
 
-tmp=$cache/tmp-${product##*/}
-rm -rf "$tmp"
+start_product
 if [ $kind = qemu-qtest ]; then
-	mkdir "$tmp"
 	for target in $targets; do
 		strip -o "$tmp/${target##*/}" "$work/obj/$target"
 	done
-	mv "$tmp" "$product"
-	publish $kind "$product"
+	finish_product QEMU
 	exit 0
 fi
-mkdir -p "$tmp/share"
-strip -o "$tmp/qemu-system-x86_64" "$work/obj/qemu-system-x86_64"
+mkdir "$tmp/share"
+# The build id covers debug information, which names the cache's folder.
+strip -R .note.gnu.build-id -o "$tmp/qemu-system-x86_64" "$work/obj/qemu-system-x86_64"
 # Firmware: from the tree where a release tarball carries it, else from the
 # packages Debian builds it into.
 for file in bios-256k.bin kvmvapic.bin linuxboot_dma.bin; do
@@ -151,6 +132,4 @@ for file in bios-256k.bin kvmvapic.bin linuxboot_dma.bin; do
 done
 "$tmp/qemu-system-x86_64" --version | sed -n '1s/.*version //p' >"$tmp/version"
 hash12 <"$tmp/qemu-system-x86_64" >"$tmp/id"
-mv "$tmp" "$product"
-publish $kind "$product"
-step QEMU "$(cat "$product/version"), $(cat "$product/id")"
+finish_product QEMU "$(cat "$tmp/version")"

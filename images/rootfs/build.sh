@@ -22,24 +22,17 @@ need mmdebstrap mkfs.erofs tar
 suite=trixie
 cd "$top/images/rootfs"
 key=$(hash_files packages exclude hint-init.sh build.sh)
-product=$cache/rootfs-$key
-
-use_product() { # when it is there, made by us or by another clone
-	[ -d "$product" ] || return 0
-	publish rootfs "$product"
-	exit 0
-}
-use_product
+use_product "rootfs-$key"
 lock "rootfs-$key"
-use_product
+use_product "rootfs-$key"
 
 # 1 January 2020, the day the guests' clocks start.
 SOURCE_DATE_EPOCH=1577836800
 export SOURCE_DATE_EPOCH
 
-tmp=$cache/tmp-${product##*/}
-rm -rf "$tmp"
-mkdir -p "$tmp/root"
+need_space 1
+start_product
+mkdir "$tmp/root"
 
 include=$(sed -e 's/#.*//' -e '/^$/d' "$top/images/rootfs/packages" | paste -sd,)
 step ROOTFS "fetching and unpacking Debian $suite (about 1 min); log: $tmp.log"
@@ -108,6 +101,5 @@ mkfs.erofs -T$SOURCE_DATE_EPOCH -U 00000000-0000-0000-0000-000000000000 \
 rm -rf root
 truncate -s %2M root.erofs
 rm -f "$tmp.log"
-mv "$tmp" "$product"
-publish rootfs "$product"
-step ROOTFS "$(wc -l <"$product/packages.txt") packages, $(du -m --apparent-size "$product/root.erofs" | cut -f1) MiB, $(cat "$product/id")"
+finish_product ROOTFS \
+	"$(wc -l <"$tmp/packages.txt") packages, $(du -m --apparent-size root.erofs | cut -f1) MiB"

@@ -131,25 +131,6 @@ out=$(call need_space 999999999)
 is $? 69 "too little disk: status 69"
 has "$out" "HINTBUF_CACHE" "... and says what to do"
 
-# Whatever goes into the guest root names its product: stand-ins for what builds it.
-mkdir -p "$tmp/top/images" "$tmp/bin"
-cp -r "$top/images/cache" "$top/images/rootfs" "$tmp/top/images/"
-printf '#!/bin/sh\nexit 1\n' >"$tmp/bin/mmdebstrap"
-cp "$tmp/bin/mmdebstrap" "$tmp/bin/mkfs.erofs"
-printf '#!/bin/sh\n' >"$tmp/top/images/cache/apt.sh"
-chmod +x "$tmp/bin"/*
-product() { PATH=$tmp/bin:$PATH "$tmp/top/images/rootfs/build.sh" 2>&1 | grep -o 'tmp-rootfs-[0-9a-f]*' | head -n 1; }
-before=$(product)
-is "$(product)" "$before" "the same guest root is the same product"
-[ -n "$before" ]
-ok $? "... which has a name"
-for file in packages exclude hint-init.sh; do
-	cp "$top/images/rootfs/$file" "$tmp/top/images/rootfs/"
-	echo "# more" >>"$tmp/top/images/rootfs/$file"
-	[ "$(product)" != "$before" ]
-	ok $? "a change of $file makes another guest root"
-	cp "$top/images/rootfs/$file" "$tmp/top/images/rootfs/"
-done
 out=$(call hash_files /dev/null "$tmp/nosuch")
 is $? 1 "what is not there has no hash"
 has "$out" "nosuch" "... and is named"
