@@ -109,7 +109,8 @@ lock() {
 	esac
 	eval "exec $lock_fd>\"\$cache/lock/\$1\""
 	if ! flock -n $lock_fd; then
-		step WAIT "another build holds $1"
+		# Standard output may be what a caller reads: a source, a path.
+		step WAIT "another build holds $1" >&2
 		flock $lock_fd
 	fi
 }

@@ -122,9 +122,11 @@ is $? 1 "... or not, when it lacks a module"
 sh -c 'set -eu; . "$1/images/cache/lib.sh"; lock test-a; echo in >"$2"; sleep 1; echo out >"$2"' \
 	"$top/images/cache/call" "$top" "$tmp/state" &
 while [ ! -e "$tmp/state" ]; do sleep 0.05; done
-out=$(call lock test-a)
+out=$(sh -c 'set -eu; . "$1/images/cache/lib.sh"; lock test-a' \
+	"$top/images/cache/call" "$top" 2>"$tmp/said")
 is "$(cat "$tmp/state")" out "a lock excludes"
-has "$out" "another build holds test-a" "... and says that it waits"
+has "$(cat "$tmp/said")" "another build holds test-a" "... and says that it waits"
+is "$out" "" "... but not where a caller reads"
 wait
 
 out=$(call need_space 999999999)
