@@ -170,7 +170,7 @@ cell() {
 	delay=60000
 	[ "$2" != tracer ] || delay=2000
 	kind=$2
-	params="page_reporting.page_reporting_order=$5 page_reporting.capacity=$6 page_reporting.delay_ms=$delay"
+	params="page_reporting.page_reporting_order=$5 page_reporting.capacity=$6 page_reporting.page_reporting_delay_ms=$delay"
 	{
 		echo "HINT_BENCH='$2'"
 		echo "HINT_MEM_BYTES=$(($3 * 1048576))"

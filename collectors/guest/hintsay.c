@@ -259,7 +259,8 @@ static int say_hello(void)
 	/* -1: this kernel has no such parameter, or has not set it yet. */
 	jw__s64(&w, "order", read_number(
 		"/sys/module/page_reporting/parameters/page_reporting_order", -1));
-	jw__s64(&w, "delay_ms", read_number("/sys/module/page_reporting/parameters/delay_ms", -1));
+	jw__s64(&w, "delay_ms",
+		read_number("/sys/module/page_reporting/parameters/page_reporting_delay_ms", -1));
 	jw__s64(&w, "capacity", read_number("/sys/module/page_reporting/parameters/capacity", -1));
 	jw__u64(&w, "buffer_wanted_pages",
 		(__u64)read_number("/sys/kernel/mm/page_reporting/buffer_wanted_pages", 0));

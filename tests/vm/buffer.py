@@ -74,7 +74,7 @@ sleep 1
 # Fill memory and report what is left, then give back a little of it.
 FILL = f"""
 echo 4000 >/proc/sys/vm/min_free_kbytes
-echo 60000 >{PARAM}/delay_ms
+echo 60000 >{PARAM}/page_reporting_delay_ms
 echo 1 >{PARAM}/capacity
 mkdir -p /run/hog && mount -t tmpfs -o huge=always,size=100% hog /run/hog
 free_mib=$(awk '/^MemFree/ {{ print int($2 / 1024) }}' /proc/meminfo)

@@ -199,7 +199,7 @@ def check_old_device(tap: Tap, scratch: Scratch) -> None:
             ("Debian's QEMU, all features on", True, OTHERS, IOTHREAD)):
         balloon = f"free-page-reporting={'on' if reporting else 'off'}{more}"
         with Guest(scratch, name.replace(" ", "-").replace("'", "").replace(",", ""), "512M", balloon,
-                   smp=2, qemu=qemu, extra=extra, cmdline="page_reporting.delay_ms=10") as guest:
+                   smp=2, qemu=qemu, extra=extra, cmdline="page_reporting.page_reporting_delay_ms=10") as guest:
             version = guest.qmp("query-version")
             tap.note(f"{name}: {version}")
             offers(tap, guest, name, reporting, more == OTHERS)
@@ -216,7 +216,7 @@ def check_old_device(tap: Tap, scratch: Scratch) -> None:
 def check_alone(tap: Tap, scratch: Scratch) -> None:
     name = "the buffer alone"
     with Guest(scratch, "alone", "578M", BUFFER + ALONE, smp=2, cmdline=(
-            "page_reporting.page_reporting_order=9 page_reporting.delay_ms=10")) as guest:
+            "page_reporting.page_reporting_order=9 page_reporting.page_reporting_delay_ms=10")) as guest:
         offers(tap, guest, name, True, False)
         soaked(tap, guest, name)
         device = guest.device()
@@ -229,7 +229,7 @@ def check_other_features(tap: Tap, scratch: Scratch) -> None:
     """The buffer beside everything else that the balloon can do."""
     name = "all features with the buffer"
     with Guest(scratch, "others", "578M", BUFFER + OTHERS, smp=2, extra=IOTHREAD, cmdline=(
-            "page_reporting.page_reporting_order=9 page_reporting.delay_ms=10")) as guest:
+            "page_reporting.page_reporting_order=9 page_reporting.page_reporting_delay_ms=10")) as guest:
         offers(tap, guest, name, True, True)
         whole = accounting(guest)
         guest.balloon("guest-stats-polling-interval", 1)

@@ -169,7 +169,7 @@ def there_and_back(build: Path, work: Path) -> None:
     guest = [
         "--threads", "multi", "--vcpus", "2", "--mem", "288M", "--root-on", "disk",
         "--payload", str(work / "payload.tar"), "--append",
-        "loglevel=5 page_reporting.delay_ms=20 page_reporting.page_reporting_order=3",
+        "loglevel=5 page_reporting.page_reporting_delay_ms=20 page_reporting.page_reporting_order=3",
     ]  # fmt: skip
     # 10 ms: when the machine stops a batch is often out
     guest += balloon(f"hint-buffer-size={BUFFER}", "x-report-ack-base-ns=10000000")

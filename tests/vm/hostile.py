@@ -197,7 +197,7 @@ def check_failed_batch(tap: Tap, scratch: Scratch) -> None:
     for mode in ("needs-reset", "wrong-id"):
         name = f"{mode} with a batch"
         with boot(scratch, f"batch-{mode}", options=",x-report-ack-base-ns=1500000000",
-                  cmdline="page_reporting.page_reporting_order=9 page_reporting.delay_ms=60000") as guest:
+                  cmdline="page_reporting.page_reporting_order=9 page_reporting.page_reporting_delay_ms=60000") as guest:
             whole = accounting(guest)
             tap.is_(guest.device()["batches"], 0, f"{name}: nothing was reported before")
             guest.sh(f"( echo 1 >{PARAM}/flush; echo $? >/run/flushed ) >/dev/null 2>&1 &")

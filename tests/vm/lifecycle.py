@@ -19,7 +19,7 @@ from guestvm import (DRIVER, GUEST, KERNEL, MIB, QEMU, ROOTFS, SOAK, SYSFS, Gues
 
 REPORTING = "free-page-reporting=on"
 BUFFER = f"{REPORTING},hint-buffer-size=64M"
-FAST = "page_reporting.page_reporting_order=9 page_reporting.delay_ms=10"
+FAST = "page_reporting.page_reporting_order=9 page_reporting.page_reporting_delay_ms=10"
 DEVICE = f"$(basename $(ls -d {DRIVER}/virtio* 2>/dev/null))"
 NR_REBINDS = 20
 

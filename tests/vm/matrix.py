@@ -170,7 +170,7 @@ def run(tap: Tap, scratch: Scratch, nr: int, row: Row) -> str:
     with Guest(scratch, f"row{nr}", f"{mib}M",
                f"free-page-reporting=on,hint-buffer-size={row.buffer_mib}M,reporting-queue-size=128",
                smp=row.vcpus, extra=numa(row, mib + guestvm.ROOM_MIB), cmdline=(
-                   f"page_reporting.page_reporting_order={row.order} page_reporting.delay_ms=60000 "
+                   f"page_reporting.page_reporting_order={row.order} page_reporting.page_reporting_delay_ms=60000 "
                    f"page_reporting.capacity=128 {row.cmdline}"
                    + (f" cma={row.cma_mib}M trace_event=page_reporting:page_reporting_buffer"
                       if row.cma_mib else ""))) as guest:

@@ -59,7 +59,7 @@ def soak_guest(scratch: Scratch, total: Total, nr: int, args: argparse.Namespace
     """One guest; raises GuestError at the first thing that is wrong."""
     boot_mib = args.mem + args.buffer + -(-args.buffer // 64) * 2
     goal = min(GUEST_GIB * GIB, total.want_mib - total.hinted_mib)
-    cmdline = "page_reporting.page_reporting_order=9 page_reporting.delay_ms=10 page_reporting.capacity=256"
+    cmdline = "page_reporting.page_reporting_order=9 page_reporting.page_reporting_delay_ms=10 page_reporting.capacity=256"
     if nr % 4 == 3:
         cmdline += " init_on_free=1"
     with Guest(scratch, f"soak{nr}", f"{boot_mib}M",

@@ -42,7 +42,7 @@ boot() {
 	mkdir -p "$work/$name"
 	timeout 400 "$build/bin/hintrun" boot --clock virtual --mem "$memory" --payload "$work/payload.tar" \
 		--kernel "$build/kernel" --qemu "$build/qemu" --rootfs "$build/rootfs" \
-		--append "page_reporting.page_reporting_order=9 page_reporting.delay_ms=50" \
+		--append "page_reporting.page_reporting_order=9 page_reporting.page_reporting_delay_ms=50" \
 		--balloon "x-report-ack-base-ns=20000000$balloon" --ports "$work/$name" \
 		--console "$work/$name.console" -- "$@" 2>"$work/$name.qemu"
 	mv "$work/$name/work.stream" "$work/$name.work"

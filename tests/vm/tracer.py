@@ -15,7 +15,7 @@ LARGEST_CHUNK = 1024  # pages
 
 def start(guest: Guest) -> int:
     """Attach while nothing is under way; how many exchanges there were before."""
-    guest.sh(f"echo 60000 >{PARAM}/delay_ms")
+    guest.sh(f"echo 60000 >{PARAM}/page_reporting_delay_ms")
     guest.flush()
     before = guest.number("exchanges")
     # Only what is judged is kept: the file is in the guest's memory.
@@ -25,7 +25,7 @@ def start(guest: Guest) -> int:
              "tries=0; while [ ! -s /run/ready ] && [ $tries -lt 900 ]; do "
              "sleep 0.1; tries=$((tries + 1)); done; [ -s /run/ready ]")
     # A pass already put off keeps its delay: have it now.
-    guest.sh(f"echo 10 >{PARAM}/delay_ms")
+    guest.sh(f"echo 10 >{PARAM}/page_reporting_delay_ms")
     guest.flush()
     return before
 
@@ -37,7 +37,7 @@ def counterexample(guest: Guest) -> str:
 
 def stop(guest: Guest) -> list[dict]:
     """Let the guest come to rest and end the tracer; what it wrote."""
-    guest.sh(f"echo 60000 >{PARAM}/delay_ms")
+    guest.sh(f"echo 60000 >{PARAM}/page_reporting_delay_ms")
     guest.flush()
     guest.sh("kill -TERM $(cat /run/ready); tries=0; "
              "while [ ! -s /run/trace.status ] && [ $tries -lt 300 ]; do "

@@ -42,7 +42,7 @@ int cell_machine__init(struct cell_machine *cm, const struct cell *c, const stru
 	       str__fmt(cm->console, sizeof(cm->console), "%s/console.log", dir) ?:
 	       /* The arm's parameters come last: they are all that differs between arms. */
 	       str__fmt(cm->append, sizeof(cm->append), "page_reporting.page_reporting_order=%u"
-			" page_reporting.delay_ms=%u page_reporting.capacity=%u",
+			" page_reporting.page_reporting_delay_ms=%u page_reporting.capacity=%u",
 			c->order, c->delay_ms, c->capacity) ?:
 	       str__fmt(cm->balloon, sizeof(cm->balloon), "x-report-ack-base-ns=%" PRIu64
 			",x-report-ack-per-chunk-ns=%" PRIu64, c->ack_base_ns,
