@@ -37,7 +37,7 @@ static const struct input {
 	NUM(overhead_bytes, IN_U64, 0, CELL_MEM_MAX),
 	NUM(vcpus, IN_UINT, 1, 64),
 	NUM(order, IN_UINT, 0, 10),
-	NUM(delay_ms, IN_UINT, 0, 3600000),
+	NUM(delay_ms, IN_UINT, 0, 60000),
 	NUM(capacity, IN_UINT, 1, CELL_CAPACITY_MAX),
 	NUM(ack_base_ns, IN_U64, 0, 3600 * NSEC_PER_SEC),
 	NUM(ack_per_chunk_ns, IN_U64, 0, 3600 * NSEC_PER_SEC),

@@ -50,7 +50,7 @@ static const struct setting {
 	  FACTOR_ALL },
 	{ "order", SET_COUNT, AT(order), 0, 10, 1, "0 to 10", "smallest order hinted",
 	  FACTOR_HINTS },
-	{ "delay-ms", SET_COUNT, AT(delay_ms), 0, 3600000, 1, "0 to 3600000",
+	{ "delay-ms", SET_COUNT, AT(delay_ms), 0, 60000, 1, "0 to 60000",
 	  "guest's pause before a reporting pass", FACTOR_HINTS },
 	{ "capacity", SET_COUNT, AT(capacity), 1, CELL_CAPACITY_MAX, 1, "1 to 1024",
 	  "chunks in a batch, at most (default: of the arm)", FACTOR_HINTS },
