@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run/vm/device.c collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/util.c collectors/common/fd.c */
+/* SOURCES: collectors/run/record/device.c collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/util.c collectors/common/fd.c */
 /* LIBS: -ljansson */
 /* The device's counters, and a ledger that must balance. */
 #include <stdio.h>
 
 #include "tap.h"
 #include "common/time.h"
-#include "run/vm/device.h"
+#include "run/record/device.h"
 #include "run/util.h"
 
 #define SEC	((int64_t)NSEC_PER_SEC)

@@ -9,7 +9,7 @@
 #include <jansson.h>
 
 #include "run/plan/cell.h"
-#include "run/vm/device.h"
+#include "run/record/device.h"
 #include "run/record/guest.h"
 
 /* Why a cell failed, in the order in which one cause outranks another. */

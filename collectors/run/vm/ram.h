@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "run/record/device.h"
+
 #define RAM_MAX_RANGES	16	/* one for the machine and one per module plugged in */
 
 struct guest_ram {
@@ -20,14 +22,6 @@ struct guest_ram {
 	} range[RAM_MAX_RANGES];	/* ascending, apart */
 	unsigned int nr;
 	uint64_t bytes;
-};
-
-/* What the host holds of it. */
-struct ram_use {
-	uint64_t rss_bytes;		/* resident, huge pages included */
-	uint64_t huge_bytes;		/* of these in huge pages */
-	uint64_t swap_bytes;		/* in the host's swap */
-	uint64_t process_rss_bytes;	/* all of the process, from another file of the kernel */
 };
 
 /*

@@ -3,7 +3,7 @@
 #ifndef RUN_VM_SAMPLER_H
 #define RUN_VM_SAMPLER_H
 
-#include "run/vm/device.h"
+#include "run/record/device.h"
 #include "run/vm/ram.h"
 
 struct sampler {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The balloon device's counters, host samples, and the ledger of hinted bytes. */
-#ifndef RUN_VM_DEVICE_H
-#define RUN_VM_DEVICE_H
+#ifndef RUN_RECORD_DEVICE_H
+#define RUN_RECORD_DEVICE_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -9,7 +9,6 @@
 
 #include "run/plan/cell.h"
 #include "run/record/guest.h"
-#include "run/vm/ram.h"
 
 enum device_counter {
 	DEV_VIRTUAL_NS,		/* QEMU's virtual clock when the counters were read */
@@ -35,6 +34,14 @@ enum device_counter {
 
 struct device_counts {
 	uint64_t v[NR_DEVICE_COUNTERS];
+};
+
+/* What the host holds of the guest's RAM. */
+struct ram_use {
+	uint64_t rss_bytes;		/* resident, huge pages included */
+	uint64_t huge_bytes;		/* of these in huge pages */
+	uint64_t swap_bytes;		/* in the host's swap */
+	uint64_t process_rss_bytes;	/* all of the process, from another file of the kernel */
 };
 
 struct host_sample {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/time.h"
-#include "run/vm/device.h"
+#include "run/record/device.h"
 #include "run/util.h"
 
 #define NO_NAME	NULL
