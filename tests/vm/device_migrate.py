@@ -5,7 +5,7 @@
 usage: device_migrate.py BUILD WORK
 
 BUILD has qemu/, kernel/ and rootfs/; WORK has payload.tar and gets consoles and
-sockets. Prints "ok NAME" or "not ok NAME" a check, other lines are comments.
+sockets. Prints TAP.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from guestvm import MIB, splats
+from tap import Tap, wait_until
 
 BUFFER = 32 * MIB
 SMALLER = 16 * MIB
@@ -107,21 +109,12 @@ class Machine:
         self.log.close()
 
 
-def wait_for(what: Callable[[], bool]) -> bool:
-    end = time.monotonic() + LIMIT_S
-    while time.monotonic() < end:
-        if what():
-            return True
-        time.sleep(0.1)
-    return what()
+tap = Tap()
+ok = tap.ok
 
 
-def ok(good: bool, name: str, why: object = "") -> bool:
-    print(f"{'ok' if good else 'not ok'} {name}")
-    if not good and why != "":
-        print(f"# {why}")
-    sys.stdout.flush()
-    return good
+def soon(done: Callable[[], bool]) -> bool:
+    return wait_until(done, LIMIT_S)
 
 
 def balloon(*options: str) -> list[str]:
@@ -139,7 +132,7 @@ def arrive(build: Path, work: Path, name: str, device: list[str]) -> tuple[str, 
     try:
         source.migrate_to(dest, f"unix:{work}/{name}.sock")
         # The stream is out. Is it taken?
-        wait_for(lambda: dest.cmd("query-status")["status"] != "inmigrate")
+        soon(lambda: dest.cmd("query-status")["status"] != "inmigrate")
         state = dest.cmd("query-status")["status"]
         size = dest.cmd("qom-get", path="/machine/peripheral/balloon0", property="hint-buffer-size")
     except (QmpError, OSError):
@@ -178,9 +171,9 @@ def there_and_back(build: Path, work: Path) -> None:
     try:
         first = machines[0]
         wanted = f"BUFFER wanted {BUFFER // 4096} held"
-        if not ok(wait_for(lambda: first.seen(wanted)), "the guest has set its buffer aside", first.console()[-2000:]):
+        if not ok(soon(lambda: first.seen(wanted)), "the guest has set its buffer aside", first.console()[-2000:]):
             return
-        ok(wait_for(lambda: first.hinted(50)), "it reports while memory is used", first.stats())
+        ok(soon(lambda: first.hinted(50)), "it reports while memory is used", first.stats())
         # The guest may or may not have read it when it moves.
         first.set_buffer(SMALLER)
         sizes = [(SMALLER, "there"), (SMALLER, "back")]
@@ -196,17 +189,17 @@ def there_and_back(build: Path, work: Path) -> None:
             ok(after["bytes-out"] == 0, f"{name}: nothing was left to answer", after)
             ok(after["batches"] > before["batches"], f"{name}: it reported while it moved", (before, after))
             text = f"BUFFER wanted {size // 4096} held {size // 4096} "
-            ok(wait_for(lambda: dest.seen(text)), f"{name}: the changed size of the buffer is the guest's",
+            ok(soon(lambda: dest.seen(text)), f"{name}: the changed size of the buffer is the guest's",
                dest.console()[-500:])  # fmt: skip
             got = dest.cmd("qom-get", path="/machine/peripheral/balloon0", property="hint-buffer-size")
             ok(got == size, f"{name}: ... and the device's", got)
-            ok(wait_for(lambda: dest.hinted(20)), f"{name}: it goes on reporting", dest.stats())
+            ok(soon(lambda: dest.hinted(20)), f"{name}: it goes on reporting", dest.stats())
             ok(not before["violations"], f"{name}: never more out than the buffer holds", before)
             source.stop()
         last = machines[-1]
         last.set_buffer(BUFFER)
-        ok(wait_for(lambda: last.seen(wanted)), "the size can be changed where it came to", last.console()[-500:])
-        ok(wait_for(lambda: last.seen("SOAK ")), "the workload came to its end")
+        ok(soon(lambda: last.seen(wanted)), "the size can be changed where it came to", last.console()[-500:])
+        ok(soon(lambda: last.seen("SOAK ")), "the workload came to its end")
         stats = last.stats() if last.proc.poll() is None else None
         ok(last.seen("SOAK 0."), "no memory lost its content", last.console()[-1000:])
         complaints = [line for each in machines for line in splats(each.console())]
@@ -224,7 +217,8 @@ def main(args: list[str]) -> int:
     build, work = Path(args[0]).resolve(), Path(args[1]).resolve()
     refused(build, work)
     there_and_back(build, work)
-    return 0
+    tap.finish()
+    return 0  # what failed was said; it came to its end
 
 
 if __name__ == "__main__":

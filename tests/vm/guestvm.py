@@ -24,6 +24,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tap import Tap
+
 TOP = Path(__file__).resolve().parents[2]
 BUILD = TOP / "build"
 KERNEL = Path(os.environ.get("KERNEL", BUILD / "kernel"))
@@ -42,39 +44,6 @@ DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
 
 class GuestError(Exception):
     """The guest did not do what every guest must: boot, answer, stay alive."""
-
-
-class Tap:
-    """Test Anything Protocol on standard output."""
-
-    def __init__(self) -> None:
-        self.nr = 0
-        self.nr_failed = 0
-
-    def ok(self, passed: bool, name: str, detail: object = "") -> bool:
-        self.nr += 1
-        print(f"{'ok' if passed else 'not ok'} {self.nr} - {name}")
-        if not passed:
-            self.nr_failed += 1
-            for line in str(detail).splitlines():
-                print(f"# {line}")
-        sys.stdout.flush()
-        return passed
-
-    def is_(self, got: object, want: object, name: str) -> bool:
-        return self.ok(got == want, name, f"got:  {got}\nwant: {want}")
-
-    def skip(self, name: str, why: str) -> None:
-        self.nr += 1
-        print(f"ok {self.nr} - {name} # SKIP {why}", flush=True)
-
-    def note(self, text: str) -> None:
-        for line in text.splitlines():
-            print(f"# {line}", flush=True)
-
-    def finish(self) -> int:
-        print(f"1..{self.nr}")
-        return 1 if self.nr_failed else 0
 
 
 def require(*paths: Path) -> None:

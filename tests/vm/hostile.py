@@ -26,6 +26,7 @@ import guestvm
 from guestvm import (BUILD, DRIVER, GUEST, KERNEL, MIB, PARAM, ROOTFS, SOAK, SYSFS, Guest,
                      GuestError, Scratch, Tap, accounting)
 from lifecycle import DEVICE, FAST, settled, soak_ok, sum_is
+from tap import wait_until
 
 HOSTILE = Path(os.environ.get("QEMU_HOSTILE", BUILD / "qemu-hostile"))
 WHOLE = 64 * 256
@@ -90,13 +91,8 @@ def uninterruptible(guest: Guest) -> str:
     return guest.sh("grep -l '^State:.*D' /proc/[0-9]*/status 2>/dev/null | xargs -r grep -h ^Name: || :")
 
 
-def wait_until(what: Callable[[], bool], seconds: float = 15) -> bool:
-    end = time.monotonic() + seconds * SLOW
-    while not what():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
+def soon(done: Callable[[], bool], seconds: float = 15) -> bool:
+    return wait_until(done, seconds * SLOW)
 
 
 def waiting(guest: Guest) -> list[str]:
@@ -110,14 +106,14 @@ def check_waits(tap: Tap, guest: Guest, name: str) -> None:
     """Who waits for the device does so in a way that nobody complains about."""
     tap.is_(waiting(guest), ["I"], f"{name}: one task waits for the answer, idle")
     # After 120 s in this state the kernel calls a task hung, which may be a panic.
-    tap.ok(wait_until(lambda: not uninterruptible(guest), 5), f"{name}: ... and will not be taken for hung",
+    tap.ok(soon(lambda: not uninterruptible(guest), 5), f"{name}: ... and will not be taken for hung",
            uninterruptible(guest))
 
 
 def check_failed(tap: Tap, guest: Guest, whole: dict[str, int], free: int, name: str) -> None:
     """The device has failed with a batch. The guest does not miss it, and waits without a word."""
     sum_is(tap, guest, whole, name)
-    tap.ok(wait_until(lambda: free_mib(guest) > free - 8), f"{name}: no memory is missing",
+    tap.ok(soon(lambda: free_mib(guest) > free - 8), f"{name}: no memory is missing",
            (free, free_mib(guest)))
     check_waits(tap, guest, name)
     before = guest.device()["batches"]
@@ -147,7 +143,7 @@ def rebind(tap: Tap, guest: Guest, whole: dict[str, int], name: str) -> None:
     bind(tap, guest, name)
     before = guest.device()["batches"]
     guest.sh(f"soak --bytes 128M --procs 2 --seed 5 --duration {300 * SLOW}ms >/dev/null")
-    tap.ok(wait_until(lambda: guest.device()["batches"] > before),
+    tap.ok(soon(lambda: guest.device()["batches"] > before),
            f"{name}: ... and what becomes free is reported")
     sum_is(tap, guest, whole, name)
 
@@ -155,7 +151,7 @@ def rebind(tap: Tap, guest: Guest, whole: dict[str, int], name: str) -> None:
 def power_off(tap: Tap, guest: Guest, name: str) -> None:
     tap.is_(guest.splats(), [], f"{name}: no splat")
     guest.start("echo o >/proc/sysrq-trigger")
-    tap.ok(wait_until(lambda: guest.proc.poll() is not None), f"{name}: the guest powers off")
+    tap.ok(soon(lambda: guest.proc.poll() is not None), f"{name}: the guest powers off")
 
 
 def check_run_time(tap: Tap, scratch: Scratch) -> None:
@@ -201,9 +197,9 @@ def check_failed_batch(tap: Tap, scratch: Scratch) -> None:
             whole = accounting(guest)
             tap.is_(guest.device()["batches"], 0, f"{name}: nothing was reported before")
             guest.sh(f"( echo 1 >{PARAM}/flush; echo $? >/run/flushed ) >/dev/null 2>&1 &")
-            wait_until(lambda: guest.device()["batches"] > 0)
+            soon(lambda: guest.device()["batches"] > 0)
             first = guest.device()["bytes-received"] // MIB
-            wait_until(lambda: guest.device()["batches"] > 1)
+            soon(lambda: guest.device()["batches"] > 1)
             guest.balloon("x-hostile", mode)
             time.sleep(1)
             before = guest.device()
@@ -214,7 +210,7 @@ def check_failed_batch(tap: Tap, scratch: Scratch) -> None:
             sum_is(tap, guest, whole, name)
 
             unbind(tap, guest, name)
-            tap.ok(wait_until(lambda: guest.run("test -s /run/flushed")[0] == 0),
+            tap.ok(soon(lambda: guest.run("test -s /run/flushed")[0] == 0),
                    f"{name}: who waited for it in a flush waits no more")
             bind(tap, guest, name)
             guest.flush()
@@ -232,7 +228,7 @@ def check_never(tap: Tap, scratch: Scratch) -> None:
     name = "never-ack (reports are never answered)"
     with boot(scratch, "never-ack", "never-ack") as guest:
         whole = accounting(guest)
-        tap.ok(wait_until(lambda: guest.device()["bytes-out"] >= 32 * MIB), f"{name}: a batch is out",
+        tap.ok(soon(lambda: guest.device()["bytes-out"] >= 32 * MIB), f"{name}: a batch is out",
                guest.device())
         out_mib = guest.device()["bytes-out"] // MIB
         free = free_mib(guest)
@@ -252,7 +248,7 @@ def check_never(tap: Tap, scratch: Scratch) -> None:
         time.sleep(1)
         tap.is_(guest.run("cat /run/unbound 2>/dev/null")[0], 1, f"{name}: the driver does not go before")
         guest.balloon("x-hostile", "none")
-        tap.ok(wait_until(lambda: guest.run("test -s /run/unbound")[0] == 0),
+        tap.ok(soon(lambda: guest.run("test -s /run/unbound")[0] == 0),
                f"{name}: it goes when the answer comes late")
         bind(tap, guest, name)
         sum_is(tap, guest, whole, name)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import guestvm
 from guestvm import GUEST, KERNEL, MIB, QEMU, ROOTFS, SOAK, Guest, Scratch, Tap, accounting
 from lifecycle import BUFFER, FAST, REPORTING, settled, soak_ok, sum_is, whole_again
+from tap import wait_until
 
 BLOCK_PAGES = 128 * 256
 MEMORY = "/sys/devices/system/memory"
@@ -26,8 +27,7 @@ HUGE = "/sys/kernel/mm/hugepages"
 def until(done: Callable[[], bool], limit_s: float) -> float:
     """Wait for it, at most so long; seconds waited."""
     begin = time.monotonic()
-    while not done() and time.monotonic() - begin < limit_s:
-        time.sleep(0.1)
+    wait_until(done, limit_s)
     return time.monotonic() - begin
 
 

@@ -10,17 +10,10 @@ import json
 import sys
 from pathlib import Path
 
-_nr = 0
-_nr_failed = 0
+from tap import Tap
 
-
-def ok(passed: bool, name: str, detail: object = "") -> None:
-    global _nr, _nr_failed
-    _nr += 1
-    print(f"{'ok' if passed else 'not ok'} {_nr} - {name}")
-    if not passed:
-        _nr_failed += 1
-        print(f"# {detail}")
+tap = Tap()
+ok = tap.ok
 
 
 def lines(path: Path) -> tuple[list[dict], int]:
@@ -322,8 +315,7 @@ def main() -> int:
         return 2
     for arm in sys.argv[2:]:
         check_arm(Path(sys.argv[1]), arm)
-    print(f"1..{_nr}")
-    return 1 if _nr_failed else 0
+    return tap.finish()
 
 
 if __name__ == "__main__":
