@@ -117,8 +117,7 @@ if [ $kind = qemu-qtest ]; then
 	exit 0
 fi
 mkdir "$tmp/share"
-# The build id covers debug information, which names the cache's folder.
-strip -R .note.gnu.build-id -o "$tmp/qemu-system-x86_64" "$work/obj/qemu-system-x86_64"
+strip -o "$tmp/qemu-system-x86_64" "$work/obj/qemu-system-x86_64"
 # Firmware: from the tree where a release tarball carries it, else from the
 # packages Debian builds it into.
 for file in bios-256k.bin kvmvapic.bin linuxboot_dma.bin; do
@@ -131,5 +130,7 @@ for file in bios-256k.bin kvmvapic.bin linuxboot_dma.bin; do
 		die $EX_INFRA "firmware $file not found: install seabios and qemu-system-data"
 done
 "$tmp/qemu-system-x86_64" --version | sed -n '1s/.*version //p' >"$tmp/version"
-hash12 <"$tmp/qemu-system-x86_64" >"$tmp/id"
+# The id is of what it is made from: headers name themselves in messages, by
+# the folder of the cache, so the program is another one in another cache.
+{ echo "$key"; cat "$tmp"/share/*; } | hash12 >"$tmp/id"
 finish_product QEMU "$(cat "$tmp/version")"
