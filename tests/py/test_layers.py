@@ -56,8 +56,8 @@ def closed(layers: dict[str, list[str]]) -> dict[str, set[str]]:
 
 def layer_of(path: str, layers: dict[str, list[str]]) -> str | None:
     """The layer a file belongs to: that of the longest name that fits."""
-    # The files at the top of collectors/run are what all below it share; main.c joins them.
-    if re.fullmatch(r"collectors/run/(?!main)\w+\.[ch]", path):
+    # Two files at the top of collectors/run are what all below it share; the others join them.
+    if re.fullmatch(r"collectors/run/(util|json)\.[ch]", path):
         return "collectors/run/util"
     fits = [x for x in layers if path.startswith(x + "/")]
     return max(fits, key=len) if fits else None

@@ -220,5 +220,3 @@ def test_the_document_speaks_of_fields_that_exist():
 def test_tables_for_people():
     tables = gen.field_tables(DESCRIPTION)
     assert "| `free_pages` | pages_diff | yes |" in tables and "## event oom_kill" in tables
-
-

@@ -10,7 +10,7 @@ import sys
 
 import compat
 import guestvm
-from guestvm import GUEST, Guest, Scratch, Tap
+from guestvm import GUEST, SOAK, Guest, Scratch, Tap
 
 OBJECTS = ("hint", "swap", "allocfail", "sample")
 
