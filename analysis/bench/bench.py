@@ -140,7 +140,7 @@ def _set_ratios(rows: Sequence[Mechanism]) -> None:
     """Over `reporting` of the same guest and order at the least capacity."""
     for row in rows:
         same = [r for r in rows if (r.mem_bytes, r.order) == (row.mem_bytes, row.order)]
-        base = [r for r in same if r.arm == "reporting"]
+        base = [r for r in same if not r.buffer_bytes]
         first = min(base, key=lambda r: r.capacity, default=None)
         for name in _RATIOS if first else ():
             value, one = getattr(row, name), getattr(first, name)
@@ -150,7 +150,7 @@ def _set_ratios(rows: Sequence[Mechanism]) -> None:
 
 def enough(rows: Sequence[Mechanism]) -> Mechanism | None:
     """The smallest buffer beyond which the next larger one saves no more than WORTH."""
-    sizes = [(r.buffer_bytes, r.instructions_per_gib, r) for r in rows if r.arm == "buffer"]
+    sizes = [(r.buffer_bytes, r.instructions_per_gib, r) for r in rows if r.buffer_bytes]
     costs = [(cost, r) for _, cost, r in sorted(sizes, key=lambda s: s[0]) if cost is not None]
     best = None
     for i, (cost, row) in enumerate(costs):

@@ -27,7 +27,7 @@ def tracer_sentence(bench: Bench) -> str:
 def buffer_sentence(group: Group) -> str:
     """Nothing of a table that has not two sizes."""
     rows = group.rows
-    sizes = [r for r in rows if r.arm == "buffer" and r.instructions_per_gib is not None]
+    sizes = [r for r in rows if r.buffer_bytes and r.instructions_per_gib is not None]
     best = enough(rows)
     if len(sizes) < 2 or not best:
         return ""
@@ -52,8 +52,8 @@ def holes_sentences(bench: Bench) -> list[str]:
     out = []
     for group in groups(bench):
         rows = [r for r in group.rows if r.scattered_per_gib is not None]
-        reporting = min((r.scattered_per_gib or 0.0 for r in rows if r.arm == "reporting"), default=0.0)
-        ratios = [(r.scattered_per_gib or 0.0) / reporting for r in rows if r.arm == "buffer" and reporting]
+        reporting = min((r.scattered_per_gib or 0.0 for r in rows if not r.buffer_bytes), default=0.0)
+        ratios = [(r.scattered_per_gib or 0.0) / reporting for r in rows if r.buffer_bytes and reporting]
         if ratios:
             out.append(
                 f"{group.title}: a GiB in pieces of 64 KiB costs the buffer {ratio_text(min(ratios))} to"
@@ -68,7 +68,7 @@ def silent_sentences(bench: Bench) -> list[str]:
         f"{size(r.mem_bytes)}, order {r.order}: {r.label} with a queue of {r.capacity} told the host nothing: it"
         f" begins only with {size(r.capacity * (4096 << r.order))} free above the low watermark."
         for r in bench.mechanisms
-        if r.instructions_per_gib is None and r.arm == "reporting"
+        if r.instructions_per_gib is None and not r.buffer_bytes
     ]
 
 
@@ -77,11 +77,15 @@ def lock_sentences(bench: Bench) -> list[str]:
     out = []
     for group in groups(bench):
         text = []
-        for arm in ("reporting", "buffer"):
-            held = [(r.hold_max, r) for r in group.rows if r.arm == arm and r.hold_max is not None]
+        for buffered in (False, True):
+            held = [
+                (r.hold_max, r)
+                for r in group.rows
+                if bool(r.buffer_bytes) == buffered and r.hold_max is not None
+            ]
             if held:
                 longest, r = max(held, key=lambda h: h[0])
-                queue = f" with a queue of {r.capacity}" if arm == "reporting" else ""
+                queue = f" with a queue of {r.capacity}" if not buffered else ""
                 text.append(f"{plain(longest)} in {r.label}{queue} (p99.9 {or_none(r.hold_p999)})")
         if len(text) == 2:
             out.append(f"{group.title}: longest hold of the zone lock, instructions: {text[0]}, {text[1]}.")

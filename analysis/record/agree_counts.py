@@ -101,23 +101,29 @@ def kills_exits(f: Facts) -> Found:
 def _stall_counts(f: Facts, kind: str, counter: str) -> Found:
     if not f.samples or not f.whole(kind):
         return
-    events = [s for s in f.record.shortages if s.kind == kind]
     grown = list(_grown(f, counter))
     if not grown:
         return
     last, count = grown[-1]
     first = f.samples[0].t_ns
-    begins = [(s.t_ns, s.t_ns + s.duration_ns, not s.nr_reclaimed_pages) for s in events]
-    sure = [x for x in begins if first + COUNT_SLACK_NS < x[0] and x[1] < last.t_ns - COUNT_SLACK_NS]
-    may = [x for x in begins if x[1] > first - COUNT_SLACK_NS and x[0] < last.t_ns + COUNT_SLACK_NS]
+    nr = sure = may = in_vain = 0
+    for s in f.record.shortages:
+        if s.kind != kind:
+            continue
+        nr += 1
+        done_ns = s.t_ns + s.duration_ns
+        sure += first + COUNT_SLACK_NS < s.t_ns and done_ns < last.t_ns - COUNT_SLACK_NS
+        if done_ns > first - COUNT_SLACK_NS and s.t_ns < last.t_ns + COUNT_SLACK_NS:
+            may += 1
+            in_vain += not s.nr_reclaimed_pages
     if kind == "direct_reclaim":
         # The kernel counts tries: one that reclaims nothing may be made again without sparing active
         # pages, and again without sparing a cgroup's protected ones.
-        least, most = len(sure), 2 * len(may) + sum(x[2] for x in may)
+        least, most = sure, 2 * may + in_vain
     else:
-        least, most = len(sure), len(may)
+        least, most = sure, may
     if not least <= count <= most:
-        yield last.line or 0, f"{len(events)} in the record, so {least} to {most}; the kernel counts {count}"
+        yield last.line or 0, f"{nr} in the record, so {least} to {most}; the kernel counts {count}"
 
 
 def reclaim(f: Facts) -> Found:

@@ -28,6 +28,7 @@ from analysis.record.model import (
     ProcExit,
     Record,
     Shortage,
+    Stall,
     TracerEdge,
     Violation,
 )
@@ -40,11 +41,6 @@ ARTEFACT = re.compile(r"(guest-([1-9]|1[0-5])/)?[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 Line = Mapping[str, Any]
 
-# Fields of an event that only its verdict needs, and what takes their place.
-_STATE = tuple(
-    (Shortage._fields.index(name), Shortage._field_defaults[name])
-    for name in ("zones", "allowed_nodes", "highest_zoneidx", "held_pages", "state_ns")
-)
 
 
 def _shortage(s: Shortage) -> Shortage:
@@ -58,13 +54,6 @@ def _shortage(s: Shortage) -> Shortage:
         gfp=s.gfp if s.culprit_comm else None,
         memcg=s.memcg or s.constraint == "memcg",
     )
-
-
-def _without_state(s: Shortage) -> Shortage:
-    values = list(s)
-    for i, value in _STATE:
-        values[i] = value
-    return tuple.__new__(Shortage, values)
 
 
 def _batch(b: Batch, place: Place) -> Batch:
@@ -104,10 +93,12 @@ class _Builder:
         self.lists: dict[type, list[Any]] = {}
         self.readers: dict[str, tuple[str, dict[str, Callable[[Line, Place], None]]]] = {}
 
-    def _keep(self, line_type: str, kind: str, into: Any, check: Callable[..., Any] | None = None) -> None:
-        """Lines of this type and kind are checked, made into a class and put on its list."""
+    def _keep(
+        self, line_type: str, kind: str, into: Any, check: Callable[..., Any] | None = None, on: Any = None
+    ) -> None:
+        """Lines of this type and kind are checked, made into a class and put on its list (or that of `on`)."""
         read = line_reader(line_type, kind, self.schema, into)
-        found = self.lists.setdefault(into, [])
+        found = self.lists.setdefault(on or into, [])
         by, kinds = self.readers.setdefault(line_type, (DESCRIPTION.line(line_type, kind).by, {}))
         if check is None:
             kinds[kind] = lambda o, place: found.append(read(o, place))
@@ -116,12 +107,10 @@ class _Builder:
 
     def _prepare(self) -> None:
         for kind in SHORTAGES:
-            check = None
             if kind in ("oom_kill", "alloc_fail"):
-                check = lambda s, o, place: _shortage(s)  # noqa: E731
-            elif not self.stall_state:
-                check = lambda s, o, place: _without_state(s)  # noqa: E731
-            self._keep("event", kind, Shortage, check)
+                self._keep("event", kind, Shortage, lambda s, o, place: _shortage(s))
+            else:
+                self._keep("event", kind, Shortage if self.stall_state else Stall, on=Shortage)
         self._keep("event", "batch", Batch, lambda b, o, place: _batch(b, place))
         self._keep("event", "proc_exit", ProcExit)
         self._keep("event", "exchange_violation", Violation)
@@ -243,8 +232,7 @@ class _Builder:
 def load_record(path: Path, stall_state: bool = True) -> Record:
     """One record; raises BadRecord (file, line, field) or OSError.
 
-    stall_state: keep the state of memory at stalls and wake-ups, which is checked in any case.  A record may
-    hold a million of them, and only a verdict on each needs it.
+    stall_state: keep all of a stall or wake-up, not only a Stall; what is not kept is checked all the same.
     """
     builder = _Builder(path, stall_state)
     number = 0

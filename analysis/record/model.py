@@ -131,6 +131,18 @@ class Shortage(_line("Shortage", "event", *SHORTAGES)):
     __slots__ = ()
 
 
+_STALL = (
+    *("kind", "t_ns", "guest", "line", "order", "constraint", "memcg", "sysrq", "own"),
+    *("duration_ns", "uncompensated_pages", "batch_age_ns", "nr_reclaimed_pages"),
+)
+
+
+class Stall(namedtuple("Stall", _STALL, defaults=[Shortage._field_defaults[name] for name in _STALL])):
+    """What is counted of a stall or wake-up.  A record may hold a million, and only a verdict needs the rest."""
+
+    __slots__ = ()
+
+
 class Batch(_line("Batch", "event", "batch")):
     __slots__ = ()
 
@@ -277,7 +289,7 @@ class Record:
     clock: RunClock
     phases: tuple[Phase, ...]
     tracer: tuple[TracerEdge, ...]
-    shortages: tuple[Shortage, ...]
+    shortages: tuple[Shortage | Stall, ...]
     batches: tuple[Batch, ...]
     exits: tuple[ProcExit, ...]
     violations: tuple[Violation, ...]
