@@ -189,13 +189,13 @@ def test_every_factor_plans_right(checkout: Checkout, factor: str) -> None:
     values, field, applies = FACTORS[factor]
     checkout.experiment(vary={factor: values})
     specs = checkout.plan()
-    touched = {"all": {"none", "reporting", "reporting-xb", "buffer"},
-               "hints": {"reporting", "reporting-xb", "buffer"},
-               "extra": {"reporting-xb", "buffer"}}[applies]  # fmt: skip
+    touched = {"all": {"none", "reporting", "reporting-xb", "reporting-xb-cap", "buffer"},
+               "hints": {"reporting", "reporting-xb", "reporting-xb-cap", "buffer"},
+               "extra": {"reporting-xb", "reporting-xb-cap", "buffer"}}[applies]  # fmt: skip
     by_arm: dict[str, list[dict]] = {}
     for s in specs:
         by_arm.setdefault(s["arm"], []).append(s)
-    for arm in ("none", "reporting", "reporting-xb", "buffer"):
+    for arm in ("none", "reporting", "reporting-xb", "reporting-xb-cap", "buffer"):
         if arm not in touched:
             assert [s["label"] for s in by_arm[arm]] == [arm], "once, under its own name"
             continue

@@ -35,7 +35,7 @@ END
 chmod +x "$tmp/my-load/run"
 cp build/workloads/memcached/wave "$tmp/my-load/"
 
-# run OUT: three cells of a small guest with a slow host
+# run OUT: four cells of a small guest with a slow host
 run() {
 	build/bin/hintrun run --workload "$tmp/my-load" --arms "reporting buffer" \
 		--repeats 1 --mem 256M --buffer 32M --ack-delay 300ms --clock virtual \
@@ -61,7 +61,7 @@ is "$(pgrep -f "$tmp/a/" | wc -l)" 0 "no guest survives its runner"
 out=$(run a)
 is $? 0 "the same command finishes the rest"
 has "$out" "(done)" "what was finished is not run again"
-is "$(find "$tmp/a" -name record.jsonl | wc -l)" 3 "three cells: reporting, buffer and its control"
+is "$(find "$tmp/a" -name record.jsonl | wc -l)" 4 "four cells: reporting, buffer and its two controls"
 is "$(find "$tmp/a" -name record.jsonl -exec stat -c '%n %Y %s' {} + | sort | grep -cF "$stamp")" \
 	"$finished" "finished records were not touched"
 
@@ -117,9 +117,9 @@ is $? 0 "a report is made"
 "$python" - "$tmp/a" 2>&1 <<'END'
 import json, sys
 s = json.load(open(sys.argv[1] + "/summary.json"))
-assert [s["cells"][k] for k in ("finished", "failed", "unfinished")] == [3, 0, 0], s["cells"]
+assert [s["cells"][k] for k in ("finished", "failed", "unfinished")] == [4, 0, 0], s["cells"]
 a = s["arms"]
-assert set(a) == {"reporting", "reporting-xb", "buffer"}, set(a)
+assert set(a) == {"reporting", "reporting-xb", "reporting-xb-cap", "buffer"}, set(a)
 assert a["buffer"]["exchanges"]["total"] > 0
 assert a["buffer"]["exchange_free_delta_pages"]["total"] == 0
 assert a["buffer"]["exposure_mib_s"]["total"] == 0
