@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Boots the guests of `make bench` (docs/bench.md), each into a folder below
+# Boots the guests of `make bench` (docs/bench.md) by `hintrun boot`, each into a folder below
 # OUT: cell.env, qemu.cmd, work.stream, trace.stream, device.log, console.log.
 set -u
 usage="usage: bench/run.sh OUT [JOBS]
-  OUT   folder for the results; those of an earlier bench in it are replaced
+  OUT   folder for the results; those of an earlier bench in it are replaced,
+        a folder with anything else in it is refused
   JOBS  guests at once, 1 to 64 [2]
 BUILD=DIR  products of the build [build/ of this checkout]
 QUICK=1    fewer sizes, one seed, fewer rounds
@@ -45,7 +46,7 @@ top=$(cd "$(dirname "$0")/.." && pwd) || exit $EX_INFRA
 build=${BUILD:-$top/build}
 for need in kernel/bzImage qemu/qemu-system-x86_64 rootfs/root.erofs guest/hinttrace \
 	guest/hintsay workloads/memcached/mcload workloads/memcached/wave bench/gauge \
-	bench/hold bench/firsttouch bpf/hint.bpf.o; do
+	bench/hold bench/firsttouch bpf/hint.bpf.o bin/hintrun; do
 	[ -e "$build/$need" ] || die $EX_INFRA "$build/$need is not there; run make bench"
 done
 # One kernel for all guests, even if another is built meanwhile.
@@ -59,11 +60,32 @@ case $ACCEL in
 tcg | kvm) ;;
 *) die $EX_USAGE "ACCEL is '$ACCEL'; allowed: tcg, kvm" ;;
 esac
-mkdir -p "$1" || exit $EX_INFRA
-out=$(cd "$1" && pwd) || exit $EX_INFRA
+# A name that begins with a dash is a name.
+case $1 in
+/*) out=$1 ;;
+*) out=./$1 ;;
+esac
+mkdir -p "$out" || exit $EX_INFRA
+out=$(cd "$out" && pwd) || exit $EX_INFRA
 case $out in
 *[!A-Za-z0-9._/-]*) die $EX_USAGE "OUT is '$out'; allowed: letters, digits, . _ - /" ;;
 esac
+
+# is_guest FOLDER: made by this script and by nothing else. The cells of a run
+# have a cell.env too.
+is_guest() {
+	grep -q '^HINT_BENCH=' "$1/cell.env" 2>/dev/null && [ ! -e "$1/cell.json" ]
+}
+
+# Before anything is booted, or removed: is all that is in there a bench's?
+for entry in "$out"/* "$out"/.[!.]*; do
+	[ -e "$entry" ] || [ -L "$entry" ] || continue
+	case ${entry##*/} in
+	bench.json | bench.html) continue ;;
+	esac
+	is_guest "$entry" ||
+		die $EX_USAGE "$entry is not of a bench, and OUT is for nothing else; choose another OUT"
+done
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/hint-bench.XXXXXX") || exit $EX_INFRA
 # Guests that still run when we are stopped end with us.
@@ -82,46 +104,28 @@ pack() {
 }
 pack || die $EX_INFRA "cannot make the payload"
 
-# nvdimm NUMBER FILE: QEMU orders them by their ids.
-nvdimm() {
-	echo "-object memory-backend-file,id=image$1,mem-path=$2,share=on,readonly=on,size=$(stat -Lc %s "$2")"
-	echo "-device nvdimm,id=nv$1,memdev=image$1,unarmed=on"
-}
-
 # boot NAME KIND MIB BALLOON-PROPERTIES KERNEL-PARAMETERS: the guest's own file
 # is there already. Under the virtual clock one instruction is one nanosecond,
 # and a page that the host has dropped costs nothing: landing is in real time.
 boot() {
+	boot_name=$1
 	boot_dir=$out/$1
 	if [ "$2" = landing ]; then
-		clock="-accel $ACCEL -rtc base=utc"
+		clock="--accel $ACCEL --clock real"
 	else
-		clock="-accel tcg,thread=single -icount shift=0,sleep=off,align=off"
-		clock="$clock -rtc clock=vm,base=2020-01-01T00:00:00"
+		clock="--accel tcg --clock virtual"
 	fi
-	# shellcheck disable=SC2046,SC2086 # words are wanted, none has a blank
-	set -- "$1" "$build/qemu/qemu-system-x86_64" -L "$build/qemu/share" -nodefaults \
-		-no-user-config -machine pc,nvdimm=on,hpet=off $clock \
-		-cpu kvm64 -smp 1 -m "size=$3M,slots=4,maxmem=16G" \
-		-seed 1 -no-reboot -kernel "$kernel/bzImage" \
-		-append "console=ttyS0 panic=-1 oops=panic nokaslr root=/dev/pmem0 rootfstype=erofs ro init=/sbin/hint-init loglevel=6 tsc=reliable clocksource=tsc no_timer_check random.trust_cpu=on random.trust_bootloader=on mitigations=off dhash_entries=65536 ihash_entries=32768 mhash_entries=1024 mphash_entries=1024 thash_entries=4096 uhash_entries=512 $5" \
-		$(nvdimm 0 "$build/rootfs/root.erofs") $(nvdimm 1 "$work/payload.tar") \
-		-fw_cfg "name=opt/org.hintbuf/cell,file=$boot_dir/cell.env" \
-		-device "virtio-balloon-pci,ioeventfd=off$4" \
-		-device virtio-serial-pci,id=ports,ioeventfd=off,max_ports=4 \
-		-chardev "file,id=work,path=$boot_dir/work.stream" \
-		-device virtserialport,bus=ports.0,nr=1,chardev=work,name=org.hintbuf.work \
-		-chardev "file,id=trace,path=$boot_dir/trace.stream" \
-		-device virtserialport,bus=ports.0,nr=2,chardev=trace,name=org.hintbuf.trace \
-		-trace virtio_balloon_report -trace virtio_console_flush_buf \
-		-display none -serial "file:$boot_dir/console.log"
-	boot_name=$1
-	shift
-	echo "$*" >"$boot_dir/qemu.cmd"
+	# shellcheck disable=SC2086 # words are wanted, none has a blank
+	set -- --kernel "$kernel" --qemu "$build/qemu" --rootfs "$build/rootfs" $clock \
+		--mem "$3M" --append "$5" --payload "$work/payload.tar" \
+		--cell "$boot_dir/cell.env" --balloon "$4" --ports "$boot_dir" \
+		--console "$boot_dir/console.log" -- \
+		-trace virtio_balloon_report -trace virtio_console_flush_buf
+	"$build/bin/hintrun" boot --dry-run "$@" >"$boot_dir/qemu.cmd"
 	# Nothing a guest prints may fill the disk: 400 MiB (blocks of 512 bytes).
 	(
 		ulimit -f 819200
-		exec timeout 1200 "$@" >"$boot_dir/device.log" 2>&1 </dev/null
+		exec timeout 1200 "$build/bin/hintrun" boot "$@" >"$boot_dir/device.log" 2>&1 </dev/null
 	) &
 	echo $! >"$work/$boot_name.pid"
 }
@@ -164,7 +168,7 @@ cell() {
 		$((gone / 60)) $((gone % 60))
 	rm -rf "${out:?}/$name"
 	mkdir -p "$out/$name" || die $EX_INFRA "cannot make $out/$name"
-	props=",free-page-reporting=on,reporting-queue-size=$6,x-report-ack-base-ns=$8"
+	props="free-page-reporting=on,reporting-queue-size=$6,x-report-ack-base-ns=$8"
 	[ "$4" -eq 0 ] || props="$props,hint-buffer-size=$4M"
 	# A minute's delay: but for the tracer, only a flush reports.
 	delay=60000
@@ -192,9 +196,9 @@ cell() {
 	boot "$name" "$kind" "$mib" "$props" "$params"
 }
 
-# Only what an earlier bench left there: the cells of a run have no cell.env.
-for env in "$out"/*/cell.env; do
-	[ ! -e "$env" ] || rm -rf "${env%/*}"
+# All of this was looked at above; what came since is left alone.
+for dir in "$out"/*/; do
+	! is_guest "${dir%/}" || rm -rf "${dir%/}"
 done
 
 seeds="1 2"
