@@ -206,7 +206,7 @@ firsttouch_libs := -lm
 guest_tools := hinttrace hintsay
 bench_tools := gauge hold firsttouch
 bpf_names := hint swap allocfail sample
-guest_files := $(guest_tools:%=build/guest/%) build/guest/init \
+guest_files := $(guest_tools:%=build/guest/%) build/guest/init build/guest/room.sh \
 	$(bpf_names:%=build/guest/bpf/%.bpf.o)
 bench_files := $(bench_tools:%=build/bench/%)
 
@@ -248,6 +248,9 @@ $(foreach tool,$(bench_tools),$(eval $(call guest_rule,bench,$(tool),$($(tool)_s
 
 build/guest/init: collectors/guest/init.sh | build/guest
 	$(call say,COPY,$@)install -m 755 $< $@
+
+build/guest/room.sh: collectors/guest/room.sh | build/guest
+	$(call say,COPY,$@)install -m 644 $< $@
 
 # ---------------------------------------------------------------- workloads
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -13,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).resolve().parents[2]
-GUEST = Path(os.environ.get("GUEST_TOOLS", TOP / "build/workloads/memcached"))
+from loadtools import Stream, built, run_script, sizes, tool
+
 # `make setup-test` installs it; one that is missing is a failure, not a skip.
 MEMCACHED = shutil.which("memcached") or "memcached"
 
 pytestmark = pytest.mark.skipif(
-    not all((GUEST / p).exists() for p in ("mcload", "wave", "keep")),
+    not built("mcload", "wave", "keep", "ballast"),
     reason="guest tools are not built: make collectors",
 )
 
@@ -27,59 +26,6 @@ SUB_BITS = 7
 LOST_NS = 1 << 40  # stands for the latency of a lost request
 # The machine running this may be busy: lag is refused only where it is the subject.
 PATIENT = "--max-lag=60s"
-
-
-def tool(name: str, *args: str) -> list[str]:
-    return [str(GUEST / name), "--unprotected", *args]
-
-
-class Stream:
-    """A program with record lines on descriptor N, and what came of it."""
-
-    def __init__(self, name: str, *args: str, out: bool = True) -> None:
-        read_fd, write_fd = os.pipe()
-        os.set_inheritable(write_fd, True)
-        extra = [f"--out-fd={write_fd}"] if out else []
-        self.process = subprocess.Popen(
-            tool(name, *extra, *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            close_fds=False,
-        )  # fmt: skip
-        os.close(write_fd)
-        self.records = os.fdopen(read_fd)
-        self.lines: list[dict] = []
-        self.status: int | None = None
-
-    def wait_for(self, **wanted: str | int) -> dict:
-        """Read lines until one is as wanted: machines differ in speed, so no start is guessed by a sleep."""
-        for text in self.records:
-            self.lines.append(json.loads(text))
-            if all(self.lines[-1].get(k) == v for k, v in wanted.items()):
-                return self.lines[-1]
-        raise AssertionError(f"no line with {wanted}: {self.finish().stderr}")
-
-    def finish(self) -> Stream:
-        # Few lines: they fit the pipe, so the order of reading does not matter.
-        self.stdout, self.stderr = self.process.communicate(timeout=60)
-        self.status = self.process.returncode
-        with self.records as f:
-            self.lines += [json.loads(line) for line in f]
-        return self
-
-    def of(self, **wanted: str) -> list[dict]:
-        return [x for x in self.lines if all(x.get(k) == v for k, v in wanted.items())]
-
-    def children(self) -> list[int]:
-        pid = self.process.pid
-        return [int(x) for x in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-    def child(self, after: int = 0) -> int:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            for pid in self.children():
-                if pid != after:
-                    return pid
-            time.sleep(0.005)
-        raise AssertionError("no child")
 
 
 def lower(index: int) -> int:
@@ -331,19 +277,46 @@ def test_keep_ends_when_the_program_does() -> None:
     assert Stream("keep", "/nonexistent").finish().status == 1
 
 
+def test_ballast_holds_what_it_says() -> None:
+    with subprocess.Popen(tool("ballast", "--bytes=20M"), stdout=subprocess.PIPE, text=True) as p:
+        assert p.stdout and p.stdout.read() == "held\n"  # to its end: it is closed
+        (rss,) = [x for x in Path(f"/proc/{p.pid}/status").read_text().splitlines() if x.startswith("VmRSS")]
+        assert 20 << 10 <= int(rss.split()[1]) <= 24 << 10
+        p.terminate()
+        assert p.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize("mem", [248, 256, 320, 384, 512, 640, 1024, 2048, 3072, 4096, 16384])
+def test_slack_is_the_same_in_a_guest_of_any_size(mem: int) -> None:
+    s, at_512 = sizes("memcached", mem), sizes("memcached", 512)
+    used = s["need"] + s["server"] + s["cache"] + s["high"] + s["ballast"]
+    assert mem * 1024 - used == s["slack"] == at_512["slack"]
+    assert s["high"] - s["high_min"] == at_512["high"] - at_512["high_min"]
+    # A batch of 64 MiB is less than what is freed and taken again, so it is missed.
+    assert s["high_min"] - s["low"] >= 64 * 1024
+    if mem >= 512:
+        assert (s["cache"], s["low"]) == (at_512["cache"], at_512["low"])
+        # The lists of the CPU keep more of what is freed where the watermarks are higher.
+        assert s["high"] >= at_512["high"]
+    else:
+        assert s["ballast"] == 0 and s["cache"] < at_512["cache"] and s["low"] < at_512["low"]
+
+
+def test_slack_can_be_chosen() -> None:
+    usual, chosen = sizes("memcached", 1024), sizes("memcached", 1024, SLACK=80)
+    assert chosen["ballast"] == usual["ballast"] + usual["slack"] - 80 * 1024
+
+
 @pytest.mark.parametrize(
     ("env", "say"),
     [
         ({}, "HINT_MEM_BYTES is ''"),
-        ({"HINT_MEM_BYTES": "1000"}, "128 MiB is the least"),
+        ({"HINT_MEM_BYTES": "134217728"}, "MiB more are the least"),
         ({"HINT_MEM_BYTES": "536870912", "HINT_P_DURATION": "x"}, "HINT_P_DURATION is 'x'"),
-        ({"HINT_MEM_BYTES": "536870912", "HINT_P_WAVE_LOW": "900"}, "HINT_P_WAVE_HIGH_MIN is '495'; allowed: 900 to"),
+        ({"HINT_MEM_BYTES": "536870912", "HINT_P_WAVE_SPREAD": "200"}, "HINT_P_WAVE_SPREAD is '200'; allowed: 0 to 64"),
         ({"HINT_MEM_BYTES": "536870912", "HINT_P_SOCKET": "udp"}, "allowed: tcp, unix"),
     ],
 )
 def test_workload_refuses_wrong_parameters(env: dict[str, str], say: str) -> None:
-    done = subprocess.run(
-        [str(TOP / "workloads" / "memcached" / "run")],
-        env={"PATH": os.environ["PATH"], **env}, capture_output=True, text=True, timeout=10,
-    )  # fmt: skip
+    done = run_script("memcached", **env)
     assert done.returncode == 2 and say in done.stderr
