@@ -33,8 +33,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
-# Debian keeps bpftool and mkfs.erofs where a user's PATH may not look.
-export PATH := $(PATH):/usr/sbin:/sbin
+# Debian keeps bpftool and mkfs.erofs where a user's PATH may not look; one
+# without the base tools gets these, too.
+export PATH := $(PATH):/usr/sbin:/usr/bin:/sbin:/bin
 
 V ?= 0
 ifeq ($(V),0)
@@ -66,6 +67,8 @@ hinting buffer cure that? This measures it.
   make shell ARM=buffer            a guest of that arm on this terminal;
              CELL=DIR              ... of a cell of a results folder;
              WORKLOAD=none         ... without a workload's programs
+  make debug ARM=buffer            the same, halted, for gdb; CELL=DIR: that cell
+                                   with its workload, on its clock
 
 Variables of run (the defaults are those of the experiment):
   WORKLOAD=NAME|PATH     a folder of workloads/, or your own folder with an
@@ -351,7 +354,7 @@ build/make/exit.so: images/host/exit.c | setup
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) -std=gnu11 -O2 -Wall -Wextra -fPIC -shared -o $@ $<
 
-.PHONY: run run-cells report list shell
+.PHONY: run run-cells report list shell debug
 everything := build/stamp/kernel build/stamp/qemu build/stamp/rootfs \
 	build/bin/hintrun payload
 
@@ -382,6 +385,10 @@ shell: $(everything)
 	$(if $(strip $(ARM)$(CELL)),,$(error ARM is missing: `make shell ARM=buffer`, or CELL=DIR; `make list` shows all))
 	$(Q)build/bin/hintrun shell $(call option,arm,ARM) $(call option,cell,CELL) \
 		$(call option,workload,WORKLOAD)
+
+debug: $(everything)
+	$(if $(strip $(ARM)$(CELL)),,$(error ARM is missing: `make debug ARM=buffer`, or CELL=DIR; `make list` shows all))
+	$(Q)build/bin/hintrun debug $(call option,arm,ARM) $(call option,cell,CELL)
 
 # ---------------------------------------------------------------- bench
 

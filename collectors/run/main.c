@@ -171,7 +171,7 @@ static int cell_of_arm(struct session *s, struct plan *plan, struct cell *c)
 	int status;
 
 	if (!*s->opts.arm) {
-		say__error("`hintrun shell` needs --arm ARM or --cell DIR (see --help)");
+		say__error("a guest on a terminal needs --arm ARM or --cell DIR (see --help)");
 		return STATUS_USAGE;
 	}
 	strcpy(s->opts.settings.arms, s->opts.arm);
@@ -195,12 +195,13 @@ static int set_real_clock(struct cell *c)
 	return cell__seal(c);
 }
 
-static int command_shell(int argc, char **argv)
+/* One guest on this terminal, of an arm or of a cell. */
+static int on_terminal(int argc, char **argv, unsigned int how)
 {
 	struct session s;
 	struct plan plan = { .nr = 0 };
 	struct cell c = { .text = NULL };
-	bool has_workload = true;
+	bool has_workload = true, has_own_clock;
 	const char *choice;
 	int status;
 
@@ -210,6 +211,10 @@ static int command_shell(int argc, char **argv)
 	status = STATUS_USAGE;
 	if (*s.opts.file && load_cell(&s, &c))
 		goto out;
+	/* A cell is debugged as it was: its workload runs, on its clock. */
+	has_own_clock = *s.opts.file && how & TERMINAL_HALTED;
+	if (!*s.opts.file)
+		how |= TERMINAL_SHELL;
 	choice = *s.opts.file && !s.opts.has_workload ? c.workload : s.opts.settings.workload;
 	if (!strcmp(choice, "none")) {
 		has_workload = false;
@@ -218,7 +223,7 @@ static int command_shell(int argc, char **argv)
 		   workload__find_built(&s.workload, s.opts.root)) {
 		goto out;
 	}
-	strcpy(s.opts.settings.clock, "real");
+	strcpy(s.opts.settings.clock, has_own_clock ? c.clock : "real");
 	if (*s.opts.file && !strcmp(s.opts.settings.accel, "auto"))
 		strcpy(s.opts.settings.accel, c.accel);
 	status = session__find_machine(&s);
@@ -230,14 +235,24 @@ static int command_shell(int argc, char **argv)
 		goto out;
 	status = *s.opts.file ? STATUS_DONE : cell_of_arm(&s, &plan, &c);
 	if (!status)
-		status = set_real_clock(&c) ? STATUS_INFRA
+		status = !has_own_clock && set_real_clock(&c) ? STATUS_INFRA
 			: shell__run(&c, &s.images, s.opts.payload_dir,
-				     has_workload ? s.workload.built : NULL);
+				     has_workload ? s.workload.built : NULL, how);
 out:
 	cell__free(&c);
 	plan__free(&plan);
 	session__free(&s);
 	return status;
+}
+
+static int command_shell(int argc, char **argv)
+{
+	return on_terminal(argc, argv, TERMINAL_SHELL);
+}
+
+static int command_debug(int argc, char **argv)
+{
+	return on_terminal(argc, argv, TERMINAL_HALTED);
 }
 
 static int command_list(int argc, char **argv)
@@ -290,6 +305,8 @@ static void print_help(void)
 	       "       hintrun list                      workloads, arms and experiments\n"
 	       "       hintrun shell --arm ARM|--cell DIR    an interactive guest of an arm, or of a\n"
 	       "                                         cell (--workload none: without a workload)\n"
+	       "       hintrun debug --arm ARM|--cell DIR    the same, halted, for gdb; a cell runs its\n"
+	       "                                         workload on its own clock\n"
 	       "       hintrun cell DIR/cell.json        one cell again, into results/again\n"
 	       "       hintrun boot [OPTION...]          one guest of any kind (boot --help)\n"
 	       "       hintrun console [FILE]            complaints of a kernel on its console\n"
@@ -317,7 +334,8 @@ int main(int argc, char **argv)
 		int (*fn)(int argc, char **argv);
 	} commands[] = {
 		{ "run", command_run }, { "check", command_check }, { "plan", command_plan },
-		{ "list", command_list }, { "shell", command_shell }, { "cell", command_cell },
+		{ "list", command_list }, { "shell", command_shell },
+		{ "debug", command_debug }, { "cell", command_cell },
 		{ "boot", command_boot }, { "console", command_console },
 	};
 	char names[160] = "";

@@ -434,3 +434,22 @@ def test_list(bench: Bench) -> None:
     assert r.returncode == 0
     for word in ("memcached", "none", "reporting", "reporting-xb", "buffer"):
         assert word in r.stdout
+
+
+@pytest.mark.parametrize("how", ["arm", "cell"])
+def test_debug_says_how_to_attach(bench: Bench, how: str) -> None:
+    assert bench.run("good").returncode == 0
+    cell = bench.cells()[0]
+    (bench.tmp / "qemu/qemu-system-x86_64").write_text('#!/bin/sh\nfor x in "$@"; do echo "ARG $x"; done\n')
+    command = bench.command()
+    command[1:2] = ["debug"] if how == "arm" else ["debug", str(cell)]
+    command[command.index("--arms")] = "--arm"
+    r = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0, r.stderr
+    args = [x[4:] for x in r.stdout.splitlines() if x.startswith("ARG ")]
+    assert "-S" in args
+    stub = args[args.index("-gdb") + 1]
+    path = stub.removeprefix("unix:").removesuffix(",server=on,wait=off")
+    assert f"gdb -ex 'target remote {path}' {bench.tmp}/kernel/vmlinux" in r.stdout
+    assert not Path(path).parent.exists(), "nothing is left behind"
+    assert ("-icount" in args) == (how == "cell"), "a cell has its own clock"

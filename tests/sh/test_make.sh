@@ -9,7 +9,7 @@ set -u
 cd "$top" || exit
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
-for word in run report list shell kernel qemu image bpf collectors patches check vm-check test \
+for word in run report list shell debug kernel qemu image bpf collectors patches check vm-check test \
 	lint format compile_commands FAST \
 	soak bench fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CLOCK ACCEL SEED JOBS \
 	QUICK OUT RESULTS EXPERIMENT PARAM VCPUS ORDER DELAY_MS CAPACITY TIME_LIMIT HANG_LIMIT CELL; do
@@ -49,6 +49,11 @@ shell_line() { # VARIABLE=VALUE...
 }
 is "$(shell_line ARM=buffer WORKLOAD=none)" \
 	"build/bin/hintrun shell --arm 'buffer' --workload 'none' " "shell without a workload"
+is "$(make -n debug CELL='results/a b' 2>&1 | grep -o 'hintrun debug .*' | tr -s ' ')" \
+	"hintrun debug --cell 'results/a b'" "debug takes a cell"
+is "$(PATH=/nowhere /usr/bin/make -s help | head -n 1)" \
+	"Does free-page hinting make a guest run out of memory it has, and does a" \
+	"a PATH without the base tools is completed"
 is "$(shell_line CELL=results/x/y)" "build/bin/hintrun shell --cell 'results/x/y' " "shell of a cell"
 
 # A workload that is wrong is refused before anything is built.
@@ -104,6 +109,7 @@ refused "QUICK=yes" "allowed: 0 or 1" run WORKLOAD=memcached QUICK=yes
 refused "V=2" "allowed: 0" help V=2
 refused "report without RESULTS" "make report RESULTS=" report
 refused "shell without ARM" "make shell ARM=" shell
+refused "debug without ARM" "make debug ARM=" debug
 refused "OUT with a dash in front" "write OUT=./-x" run WORKLOAD=memcached OUT=-x
 
 make compile_commands >/dev/null 2>&1
