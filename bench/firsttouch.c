@@ -16,12 +16,11 @@
 
 #include "common/hist_json.h"
 #include "common/num.h"
+#include "common/status.h"
 #include "common/time.h"
 #include "pages.h"
 
 #define OUT_FD		3
-#define EXIT_FAILED	1
-#define EXIT_USAGE	2
 #define EXIT_INFRA	69
 #define BLOCK		(2UL << 20)
 #define PAGES_PER_BLOCK	(BLOCK / PAGE)

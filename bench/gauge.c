@@ -22,11 +22,10 @@
 
 #include "common/json.h"
 #include "common/num.h"
+#include "common/status.h"
 #include "common/time.h"
 
 #define OUT_FD		3
-#define EXIT_FAILED	1
-#define EXIT_USAGE	2
 #define EXIT_INFRA	69
 #define FLUSH_FILE	"/sys/module/page_reporting/parameters/flush"
 #define MAX_IDLE_NS	(3600 * NSEC_PER_SEC)

@@ -11,10 +11,9 @@
 #include <sys/sysinfo.h>
 
 #include "common/num.h"
+#include "common/status.h"
 #include "pages.h"
 
-#define EXIT_FAILED	1
-#define EXIT_USAGE	2
 #define EXIT_INFRA	69
 #define STEP		(256UL << 10)
 #define MAX_BYTES	(64ULL << 30)

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/status.h"
+
 /*
  * One option of a program, and where its value goes. A program has a table of
  * these, closed by an empty one; "--help" and "--NAME VALUE" come with it.
@@ -51,9 +53,6 @@ int opts__table(int argc, char **argv, const char *usage, const struct opt *tabl
 /* As above, for a program that takes no further arguments */
 void opts__table_only(int argc, char **argv, const char *usage,
 		      const struct opt *table);
-
-/* Exit status of every program here */
-enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INFRASTRUCTURE = 69 };
 
 /* "PROGRAM: MESSAGE; see PROGRAM --help", status 2 */
 void opts__fail(const char *fmt, ...)

@@ -18,11 +18,11 @@
 
 #include "common/json.h"
 #include "common/num.h"
+#include "common/status.h"
 #include "common/time.h"
 #include "common/zoneinfo.h"
 
 #define OUT_FD		3
-#define EXIT_USAGE	2
 #define EXIT_INFRA	69
 #define MAX_ZONES	64
 #define MAX_WORD	64

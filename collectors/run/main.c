@@ -45,7 +45,7 @@ static int command_run(int argc, char **argv)
 		return status;
 	status = session__plan(&s, &plan);
 	if (!status)
-		status = session__results(&s, out) ? STATUS_USAGE : session__run(&s, &plan, out);
+		status = session__results(&s, out) ? EXIT_USAGE : session__run(&s, &plan, out);
 	plan__free(&plan);
 	session__free(&s);
 	return status;
@@ -69,7 +69,7 @@ static int command_plan(int argc, char **argv)
 					 "spec", cell__spec(&plan.cells[i]));
 
 		if (!line || json_dumpf(line, stdout, JSON_COMPACT) || putchar('\n') == EOF)
-			status = STATUS_INFRA;
+			status = EXIT_INFRASTRUCTURE;
 		json_decref(line);
 	}
 	plan__free(&plan);
@@ -132,7 +132,7 @@ static int command_cell(int argc, char **argv)
 	status = session__init(&s, argc, argv);
 	if (status)
 		return status;
-	status = STATUS_USAGE;
+	status = EXIT_USAGE;
 	if (!*s.opts.file) {
 		say__error("`hintrun cell` needs the cell.json of a cell (see --help)");
 		goto out_session;
@@ -151,10 +151,10 @@ static int command_cell(int argc, char **argv)
 	status = session__find_machine(&s);
 	if (status)
 		goto out_cell;
-	status = STATUS_INFRA;
+	status = EXIT_INFRASTRUCTURE;
 	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.built))
 		goto out_cell;
-	status = STATUS_USAGE;
+	status = EXIT_USAGE;
 	if (!check_parts(&s, &c))
 		status = session__run(&s, &plan, out);
 out_cell:
@@ -172,7 +172,7 @@ static int cell_of_arm(struct session *s, struct plan *plan, struct cell *c)
 
 	if (!*s->opts.arm) {
 		say__error("a guest on a terminal needs --arm ARM or --cell DIR (see --help)");
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
 	strcpy(s->opts.settings.arms, s->opts.arm);
 	s->opts.settings.repeats = 1;
@@ -183,9 +183,9 @@ static int cell_of_arm(struct session *s, struct plan *plan, struct cell *c)
 			continue;	/* a control it brings along */
 		*c = plan->cells[i];
 		memset(&plan->cells[i], 0, sizeof(*c));
-		return STATUS_DONE;
+		return EXIT_DONE;
 	}
-	return status ? status : STATUS_USAGE;
+	return status ? status : EXIT_USAGE;
 }
 
 /* A terminal is no place for a virtual clock, and another clock is another cell. */
@@ -208,7 +208,7 @@ static int on_terminal(int argc, char **argv, unsigned int how)
 	status = session__init(&s, argc, argv);
 	if (status)
 		return status;
-	status = STATUS_USAGE;
+	status = EXIT_USAGE;
 	if (*s.opts.file && load_cell(&s, &c))
 		goto out;
 	/* A cell is debugged as it was: its workload runs, on its clock. */
@@ -229,13 +229,13 @@ static int on_terminal(int argc, char **argv, unsigned int how)
 	status = session__find_machine(&s);
 	if (status)
 		goto out;
-	status = STATUS_INFRA;
+	status = EXIT_INFRASTRUCTURE;
 	if (payload__write(&s.payload, NULL, s.opts.payload_dir,
 			   has_workload ? s.workload.built : NULL))
 		goto out;
-	status = *s.opts.file ? STATUS_DONE : cell_of_arm(&s, &plan, &c);
+	status = *s.opts.file ? EXIT_DONE : cell_of_arm(&s, &plan, &c);
 	if (!status)
-		status = !has_own_clock && set_real_clock(&c) ? STATUS_INFRA
+		status = !has_own_clock && set_real_clock(&c) ? EXIT_INFRASTRUCTURE
 			: shell__run(&c, &s.images, s.opts.payload_dir,
 				     has_workload ? s.workload.built : NULL, how);
 out:
@@ -274,7 +274,7 @@ static int command_boot(int argc, char **argv)
 
 	if (opts__default_root(root)) {
 		say__error("cannot tell which checkout this program belongs to");
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	}
 	return boot__run(root, argc, argv);
 }
@@ -292,9 +292,9 @@ static int command_console(int argc, char **argv)
 	if (err) {
 		say__error("cannot read %s: %s", argc ? argv[0] : "standard input",
 			   strerror(-err));
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	}
-	return nr ? STATUS_FAILED : STATUS_DONE;
+	return nr ? EXIT_FAILED : EXIT_DONE;
 }
 
 static void print_help(void)
@@ -349,7 +349,7 @@ int main(int argc, char **argv)
 				boot__help();
 			else
 				print_help();
-			return STATUS_DONE;
+			return EXIT_DONE;
 		}
 	}
 	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
@@ -362,5 +362,5 @@ int main(int argc, char **argv)
 			   argv[1], names);
 	else
 		say__error("a command is needed:%s (see hintrun --help)", names);
-	return STATUS_USAGE;
+	return EXIT_USAGE;
 }

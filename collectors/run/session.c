@@ -25,13 +25,13 @@ int session__init(struct session *s, int argc, char **argv)
 	memset(s, 0, sizeof(*s));
 	err = opts__read(&s->opts, argc, argv);
 	if (err)
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	if (str__fmt(path, sizeof(path), "%s/arms", s->opts.root) ||
 	    arms__load(&s->arms, path)) {
 		opts__free(&s->opts);
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
-	return STATUS_DONE;
+	return EXIT_DONE;
 }
 
 /* The images, and the accelerator they run on. */
@@ -41,9 +41,9 @@ int session__find_machine(struct session *s)
 	char memory[PATH_MAX];
 
 	if (images__find(&s->images, o->kernel, o->qemu, o->rootfs))
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	if (str__fmt(memory, sizeof(memory), "%s/build/accel", o->root))
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	return accel__decide(o->settings.accel, o->settings.clock, &s->images, memory, &s->accel);
 }
 
@@ -62,7 +62,7 @@ int session__make_plan(struct session *s, struct plan *plan)
 	};
 
 	return plan__make(plan, &s->opts.experiment, &s->opts.settings, &base)
-	       ? STATUS_USAGE : STATUS_DONE;
+	       ? EXIT_USAGE : EXIT_DONE;
 }
 
 /* The payload lies beside the cells that ran it; its name is its content. */
@@ -101,7 +101,7 @@ int session__run(struct session *s, const struct plan *plan, const char *out)
 	};
 
 	if (out__lock(out) || session__write_payload(s, out, payload))
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	for (i = 0; i < plan->nr; i++)
 		if (cell__ram_bytes(&plan->cells[i]) > largest)
 			largest = cell__ram_bytes(&plan->cells[i]);
@@ -127,16 +127,16 @@ int session__check(struct session *s)
 
 	if (*s->opts.file) {
 		say__error("one argument too many: \"%s\" (see --help)", s->opts.file);
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
 	if (workload__find(&s->workload, s->opts.root, s->opts.settings.workload))
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	if (params__check(&s->workload, s->opts.root, &s->opts.settings, e))
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	/* Without a file of its own an experiment is named like its workload. */
 	if (!strcmp(e->name, "default"))
 		strcpy(e->name, s->workload.name);
-	return STATUS_DONE;
+	return EXIT_DONE;
 }
 
 /* From the command line to the cells; an exit status. */
@@ -148,12 +148,12 @@ int session__plan(struct session *s, struct plan *plan)
 	if (status)
 		return status;
 	if (workload__find_built(&s->workload, s->opts.root))
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	status = session__find_machine(s);
 	if (status)
 		return status;
 	if (payload__write(&s->payload, NULL, s->opts.payload_dir, s->workload.built))
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	payload__say_left_out(s->workload.built);
 	return session__make_plan(s, plan);
 }

@@ -13,14 +13,7 @@
 #include <stdio.h>
 
 #include "common/fd.h"
-
-/* Exit statuses of hintrun (69 is EX_UNAVAILABLE of sysexits). */
-enum {
-	STATUS_DONE = 0,	/* every cell is done */
-	STATUS_FAILED = 1,	/* some cell's guest or workload failed */
-	STATUS_USAGE = 2,	/* wrong usage */
-	STATUS_INFRA = 69,	/* what a run needs is missing or broken */
-};
+#include "common/status.h"
 
 #define MIB		((uint64_t)1 << 20)
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/proc.h"
+#include "common/status.h"
 #include "common/time.h"
 #include "trace/events.h"
 #include "trace/load.h"
@@ -28,7 +29,6 @@
 #include "trace/totals.h"
 
 #define EXIT_LOST	1
-#define EXIT_USAGE	2
 #define EXIT_INFRA	69
 
 /* Samples wait in their ring for so long at most, or until it is half full. */

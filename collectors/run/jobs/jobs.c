@@ -243,7 +243,7 @@ static int start_job(struct run *r, struct job *job)
 		setpgid(0, 0);	/* a Ctrl-C reaches us through the runner only */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != runner)
-			_exit(STATUS_INFRA);
+			_exit(EXIT_INFRASTRUCTURE);
 		status = vm__run(job->cell, r->j->images, r->j->root, r->j->payload, dir,
 				 &r->j->limits);
 		_exit(status < 0 ? STATUS_STOPPED : status);
@@ -368,11 +368,11 @@ static void finish_job(struct run *r, struct job *job, int wait_status, bool sto
 	if (!*o.failure)
 		strcpy(o.failure, "infrastructure");
 	job->wall_s = o.wall_s;
-	job->state = status == STATUS_DONE && o.is_done ? JOB_DONE : JOB_FAILED;
+	job->state = status == EXIT_DONE && o.is_done ? JOB_DONE : JOB_FAILED;
 	r->nr_finished++;
 	if (job->state == JOB_FAILED)
 		r->nr_failed++;
-	if (status != STATUS_DONE && status != STATUS_FAILED)
+	if (status != EXIT_DONE && status != EXIT_FAILED)
 		r->infra = true;
 	show_finished(r, job, &o);
 }
@@ -474,14 +474,14 @@ static int summarize(const struct run *r, int sig)
 		say__error("stopped: the machine, not a guest, is at fault; %u of %u cells "
 			   "are finished in %s; the same command continues",
 			   good, r->nr, r->j->out);
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	}
 	if (r->nr_failed) {
 		say__error("%u of %u cells failed; the same command runs them again",
 			   r->nr_failed, r->nr);
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
-	return STATUS_DONE;
+	return EXIT_DONE;
 }
 
 static int check_disk(const char *out)
@@ -502,14 +502,14 @@ int jobs__run(const struct jobs *j, const struct plan *p)
 	struct run r = { .j = j, .nr = p->nr, .is_tty = isatty(STDOUT_FILENO) };
 	sigset_t set, old;
 	unsigned int i;
-	int err, sig, status = STATUS_INFRA;
+	int err, sig, status = EXIT_INFRASTRUCTURE;
 
 	if (check_disk(j->out))
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	r.jobs = calloc(p->nr ? p->nr : 1, sizeof(*r.jobs));
 	if (!r.jobs) {
 		say__error("out of memory");
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	}
 	/* Before any worker: none of these may come between two steps. */
 	sigemptyset(&set);

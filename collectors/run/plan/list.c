@@ -82,7 +82,7 @@ int list__print(const char *root)
 	}
 	if (str__fmt(path, sizeof(path), "%s/arms", root) ||
 	    arms__load(&arms, path))
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	printf("\nArms (ARMS=\"...\"), in their order in tables:\n");
 	for (i = 0; i < arms.nr; i++)
 		printf("  %-18s %4u  %-9s %s\n", arms.arm[i].name, arms.arm[i].order,
@@ -91,7 +91,7 @@ int list__print(const char *root)
 	printf("\nExperiments (hintrun run --experiment NAME):\n");
 	if (!str__fmt(path, sizeof(path), "%s/experiments", root))
 		for_each(path, stdout, print_experiment);
-	return STATUS_DONE;
+	return EXIT_DONE;
 }
 
 static int say_no_workload(const char *root, const char *choice)

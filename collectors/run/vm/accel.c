@@ -139,10 +139,10 @@ int accel__decide(const char *choice, const char *clock, const struct images *im
 
 	*accel = "tcg";
 	if (!strcmp(choice, "tcg") || (is_auto && is_virtual))
-		return STATUS_DONE;
+		return EXIT_DONE;
 	if (is_virtual) {
 		say__error("CLOCK=virtual counts instructions, which needs ACCEL=tcg, not kvm");
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
 	has_key = !memory_key(im, key, sizeof(key));
 	if (has_key) {
@@ -150,11 +150,11 @@ int accel__decide(const char *choice, const char *clock, const struct images *im
 		/* The device may have gone since: a container moved, a group changed. */
 		if (!why && file_contains(memory, kept)) {
 			*accel = "kvm";
-			return STATUS_DONE;
+			return EXIT_DONE;
 		}
 		str__fmt(kept, sizeof(kept), "tcg %s", key);
 		if (is_auto && file_contains(memory, kept))
-			return STATUS_DONE;
+			return EXIT_DONE;
 	}
 	if (!why && !kvm_boots(im))
 		why = "/dev/kvm opens, but a guest does not boot with it";
@@ -163,12 +163,12 @@ int accel__decide(const char *choice, const char *clock, const struct images *im
 		file__replace(memory, kept, strlen(kept));	/* only saves time */
 	if (!why) {
 		*accel = "kvm";
-		return STATUS_DONE;
+		return EXIT_DONE;
 	}
 	if (!is_auto) {
 		say__error("ACCEL=kvm cannot be had: %s; ACCEL=tcg always works", why);
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	}
 	printf("  %-8s TCG, not KVM: %s\n", "ACCEL", why);
-	return STATUS_DONE;
+	return EXIT_DONE;
 }

@@ -229,18 +229,18 @@ int boot__run(const char *root, int argc, char **argv)
 	char *quoted;
 
 	if (read_options(&b, &m, argc, argv))
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	if (!strcmp(b.accel, "kvm") && !strcmp(b.clock, "virtual")) {
 		say__error("--clock virtual counts instructions, which needs --accel tcg, not kvm");
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
 	if (b.initrd && !b.rootfs)
 		b.root_on = "none";
 	if (find_images(&b, &im, root))
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	make_machine(&b, &im, &m);
 	if (qemu__args(&args, &m))
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	if (!b.is_dry)
 		qemu__exec(&args, -1);
 	quoted = qemu__quoted(&args);
@@ -248,7 +248,7 @@ int boot__run(const char *root, int argc, char **argv)
 		puts(quoted);
 	qemu__free(&args);
 	free(quoted);
-	return quoted ? STATUS_DONE : STATUS_INFRA;
+	return quoted ? EXIT_DONE : EXIT_INFRASTRUCTURE;
 }
 
 void boot__help(void)

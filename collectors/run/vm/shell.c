@@ -46,7 +46,7 @@ static int run_qemu(const struct qemu_args *args)
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	if (!pid)
 		qemu__exec(args, -1);
 	while (waitpid(pid, &status, WNOHANG) != pid) {
@@ -55,9 +55,9 @@ static int run_qemu(const struct qemu_args *args)
 			kill(pid, SIGTERM);
 	}
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
-		return STATUS_DONE;
+		return EXIT_DONE;
 	say__error("QEMU did not end well (wait status %d)", status);
-	return STATUS_INFRA;
+	return EXIT_INFRASTRUCTURE;
 }
 
 /* What a debugger needs to know, for whoever is at another terminal. */
@@ -82,13 +82,13 @@ int shell__run(const struct cell *c, const struct images *im, const char *tools_
 	struct qemu_args args = { .nr = 0 };
 	struct cell_machine cm;
 	struct payload payload;
-	int err, status = STATUS_INFRA;
+	int err, status = EXIT_INFRASTRUCTURE;
 
 	/* mkdtemp makes it 0700: what the guest writes is for this user only. */
 	if (str__fmt(dir, sizeof(dir), "%s/hintrun-shell-XXXXXX", base && *base ? base : "/tmp") ||
 	    !mkdtemp(dir)) {
 		say__error("cannot make a private folder: %s", strerror(errno));
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	}
 	err = str__fmt(tar, sizeof(tar), "%s/payload.tar", dir) ?:
 	      payload__write(&payload, tar, tools_dir, workload_dir) ?:

@@ -310,7 +310,7 @@ static void judge_status(struct vm *vm)
 	const char *meaning = "";
 	char words[GUEST_WORDS_MAX];
 
-	if (g->bye_status == STATUS_INFRA && vm->console.init_text[0]) {
+	if (g->bye_status == EXIT_INFRASTRUCTURE && vm->console.init_text[0]) {
 		fail(vm, FAIL_WORKLOAD, "the guest's init gave up: %s", vm->console.init_text);
 		return;
 	}
@@ -380,11 +380,11 @@ static int finish(struct vm *vm, const char *root, const struct qemu_args *args)
 	json_decref(r.host);
 	if (err) {
 		say__error("cannot write the record of %s: %s", vm->dir, strerror(-err));
-		return STATUS_INFRA;
+		return EXIT_INFRASTRUCTURE;
 	}
 	if (vm->failure == FAIL_INFRASTRUCTURE)
-		return STATUS_INFRA;
-	return vm->failure ? STATUS_FAILED : STATUS_DONE;
+		return EXIT_INFRASTRUCTURE;
+	return vm->failure ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int prepare(struct vm *vm, struct qemu_args *args, const struct images *im,
@@ -443,7 +443,7 @@ int vm__run(const struct cell *c, const struct images *im, const char *root,
 	err = prepare(&vm, &args, im, payload);
 	if (err) {
 		say__error("cannot start the cell in %s: %s", dir, strerror(-err));
-		status = STATUS_INFRA;
+		status = EXIT_INFRASTRUCTURE;
 		goto out;
 	}
 	loop(&vm);
