@@ -210,6 +210,13 @@ def test_a_failed_workload_is_quoted(bench: Bench, status: int, said: str) -> No
     assert detail in r.stdout and "\x1b[2J" not in r.stdout
 
 
+def test_script_with_cr_lf_is_refused_at_once(bench: Bench) -> None:
+    (bench.tmp / "toy/run").write_bytes(b"#!/bin/sh\r\nexit 0\r\n")
+    r = bench.run("good")
+    assert r.returncode == 2 and "end in CR LF" in r.stderr
+    assert not bench.out.exists()
+
+
 def test_words_of_a_panic_are_none(bench: Bench) -> None:
     assert bench.run("quoted-panic").returncode == 0
 

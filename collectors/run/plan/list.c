@@ -121,7 +121,27 @@ int workload__find_built(struct workload *w, const char *root)
 	return -ENOENT;
 }
 
-int workload__find(struct workload *w, const char *root, const char *choice)
+/* A first line that ends in CR LF names an interpreter that no guest has. */
+static int check_first_line(const char *dir)
+{
+	char path[PATH_MAX], line[256] = "";
+	FILE *f;
+
+	if (str__fmt(path, sizeof(path), "%s/run", dir))
+		return -ENAMETOOLONG;
+	f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		line[0] = '\0';
+	if (f)
+		fclose(f);
+	if (strncmp(line, "#!", 2) || !strstr(line, "\r\n"))
+		return 0;
+	say__error("WORKLOAD (--workload): the lines of %s end in CR LF, so no shell is found to "
+		   "run it: sed -i 's/\\r$//' %s", path, path);
+	return -EINVAL;
+}
+
+static int find_workload(struct workload *w, const char *root, const char *choice)
 {
 	char *real;
 	int err;
@@ -151,4 +171,9 @@ int workload__find(struct workload *w, const char *root, const char *choice)
 	if (!err)
 		strcpy(w->name, strrchr(w->dir, '/') + 1);
 	return err;
+}
+
+int workload__find(struct workload *w, const char *root, const char *choice)
+{
+	return find_workload(w, root, choice) ?: check_first_line(w->dir);
 }
