@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "run/jobs/jobs.h"
+#include "run/jobs/out.h"
 #include "run/plan/params.h"
 #include "run/plan/plan.h"
 #include "run/session.h"

@@ -1,30 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/time.h"
 #include "run/jobs/jobs.h"
-#include "run/plan/hash.h"
+#include "run/jobs/out.h"
 #include "run/record/record.h"
 #include "run/util.h"
 
-#define DISK_NEEDED	(64 * MIB)
 #define QEMU_OWN_BYTES	(400 * MIB)	/* code buffer, image cache, firmware */
-#define MAX_FAILED_KEPT	3
-#define FAILED_DIR	".failed"
-#define PARKED_DIR	".parked"
 #define STATUS_STOPPED	130		/* of a worker that was told to stop */
 
 enum job_state { JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_KEPT };
@@ -44,34 +36,6 @@ struct run {
 	bool is_tty;
 	bool infra;		/* no further cell is started */
 };
-
-int out__lock(const char *out)
-{
-	char path[PATH_MAX];
-	int fd, err;
-
-	err = dir__make(out);
-	if (err) {
-		say__error("cannot make the results folder %s: %s", out, strerror(-err));
-		return err;
-	}
-	err = str__fmt(path, sizeof(path), "%s/.lock", out);
-	if (err)
-		return err;
-	/* Held until the process ends, also for its workers. */
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (fd < 0) {
-		err = -errno;
-		say__error("cannot write in the results folder %s: %s", out, strerror(-err));
-		return err;
-	}
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		say__error("another hintrun works in %s: wait for it, or give another OUT", out);
-		close(fd);
-		return -EBUSY;
-	}
-	return 0;
-}
 
 static uint64_t available_memory(void)
 {
@@ -106,113 +70,16 @@ static int cell_dir(char *buf, const struct run *r, const struct job *job)
 	return str__fmt(buf, PATH_MAX, "%s/%s", r->j->out, job->cell->name);
 }
 
-/* Keep a failed cell aside, the last few of them; they are evidence. */
-static int put_aside(const struct run *r, const struct job *job, const char *dir)
-{
-	char to[PATH_MAX], parent[PATH_MAX];
-	unsigned int i;
-	int err;
-
-	err = str__fmt(parent, sizeof(parent), "%s/" FAILED_DIR, r->j->out) ?: dir__make(parent);
-	for (i = 1; !err && i <= MAX_FAILED_KEPT; i++) {
-		err = str__fmt(to, sizeof(to), "%s/%s.%u", parent, job->cell->name, i);
-		if (!err && access(to, F_OK))
-			return rename(dir, to) ? -errno : 0;
-	}
-	return err ?: dir__remove(dir);
-}
-
-static const struct job *job_of_name(const struct run *r, const char *name)
-{
-	unsigned int i;
-
-	for (i = 0; i < r->nr; i++)
-		if (!strcmp(r->jobs[i].cell->name, name))
-			return &r->jobs[i];
-	return NULL;
-}
-
-/* Has a run made this folder? The end of its name is the hash of its cell.json. */
-static bool is_cell_of_a_run(const char *name, const char *cell_json)
-{
-	char hash[CELL_HASH_LEN + 1], *text;
-	const char *end = strrchr(name, '-');
-	size_t len;
-
-	if (!end || strlen(end + 1) != CELL_NAME_HASH_LEN ||
-	    file__read(cell_json, CELL_FILE_MAX, &text, &len))
-		return false;
-	hash__bytes(text, len, hash);
-	free(text);
-	return !strncmp(hash, end + 1, CELL_NAME_HASH_LEN);
-}
-
-/*
- * Cells of other settings or of an older build leave the folder, so that it
- * holds one experiment and no mixture. They come back when they are asked for.
- */
-static int park(const struct run *r, const char *name)
-{
-	char dir[PATH_MAX], to[PATH_MAX];
-	int err;
-
-	err = str__fmt(dir, sizeof(dir), "%s/%s", r->j->out, name) ?:
-	      str__fmt(to, sizeof(to), "%s/" PARKED_DIR, r->j->out) ?: dir__make(to) ?:
-	      str__fmt(to, sizeof(to), "%s/" PARKED_DIR "/%s", r->j->out, name) ?:
-	      dir__remove(to);
-	return err ?: rename(dir, to) ? -errno : 0;
-}
-
-/* A folder that is somebody else's is not touched: with it, there is no run. */
-static int refuse_stranger(const struct run *r, const char *name)
-{
-	char file[PATH_MAX];
-	int err;
-
-	err = str__fmt(file, sizeof(file), "%s/%s/cell.json", r->j->out, name);
-	if (err || is_cell_of_a_run(name, file))
-		return err;
-	say__error("%s/%s is no cell of a run, though it has a cell.json: move it away, or give "
-		   "another OUT", r->j->out, name);
-	return -EEXIST;
-}
-
-/* Call fn for each folder of the results that has a cell.json and is not of this run. */
-static int for_others(const struct run *r, int (*fn)(const struct run *r, const char *name))
-{
-	char file[PATH_MAX];
-	struct dirent *d;
-	int err = 0;
-	DIR *out;
-
-	out = opendir(r->j->out);
-	if (!out)
-		return -errno;
-	while (!err && (d = readdir(out))) {
-		if (d->d_name[0] == '.' || job_of_name(r, d->d_name))
-			continue;
-		err = str__fmt(file, sizeof(file), "%s/%s/cell.json", r->j->out, d->d_name);
-		if (!err && !access(file, F_OK))
-			err = fn(r, d->d_name);
-	}
-	closedir(out);
-	return err;
-}
-
 /* Is the cell done already? Else make its folder empty. */
 static int prepare_job(struct run *r, struct job *job)
 {
-	char dir[PATH_MAX], parked[PATH_MAX];
+	char dir[PATH_MAX];
 	struct outcome o;
 	int err;
 
-	err = cell_dir(dir, r, job) ?:
-	      str__fmt(parked, sizeof(parked), "%s/" PARKED_DIR "/%s", r->j->out,
-		       job->cell->name);
+	err = cell_dir(dir, r, job) ?: out__unpark(r->j->out, job->cell->name);
 	if (err)
 		return err;
-	if (access(dir, F_OK) && rename(parked, dir) && errno != ENOENT)
-		return -errno;
 	err = outcome__read(&o, dir);
 	if (!err && o.is_done && !r->j->again) {
 		job->state = JOB_KEPT;
@@ -221,7 +88,7 @@ static int prepare_job(struct run *r, struct job *job)
 		return 0;
 	}
 	if (!err && !o.is_done)
-		return put_aside(r, job, dir);
+		return out__put_aside(r->j->out, job->cell->name);
 	return dir__remove(dir);
 }
 
@@ -484,19 +351,6 @@ static int summarize(const struct run *r, int sig)
 	return EXIT_DONE;
 }
 
-static int check_disk(const char *out)
-{
-	uint64_t bytes = 0;
-	int err = dir__free_bytes(out, &bytes);
-
-	if (err || bytes >= DISK_NEEDED)
-		return err;
-	say__error("%s has %llu MiB free, a run needs at least %llu: make room, or give "
-		   "another OUT; finished cells are kept", out,
-		   (unsigned long long)(bytes / MIB), (unsigned long long)(DISK_NEEDED / MIB));
-	return -ENOSPC;
-}
-
 int jobs__run(const struct jobs *j, const struct plan *p)
 {
 	struct run r = { .j = j, .nr = p->nr, .is_tty = isatty(STDOUT_FILENO) };
@@ -504,7 +358,7 @@ int jobs__run(const struct jobs *j, const struct plan *p)
 	unsigned int i;
 	int err, sig, status = EXIT_INFRASTRUCTURE;
 
-	if (check_disk(j->out))
+	if (out__check_disk(j->out))
 		return EXIT_INFRASTRUCTURE;
 	r.jobs = calloc(p->nr ? p->nr : 1, sizeof(*r.jobs));
 	if (!r.jobs) {
@@ -520,13 +374,8 @@ int jobs__run(const struct jobs *j, const struct plan *p)
 	sigprocmask(SIG_BLOCK, &set, &old);
 	for (i = 0; i < r.nr; i++)
 		r.jobs[i].cell = &p->cells[i];
-	err = for_others(&r, refuse_stranger) ?: for_others(&r, park);
-	if (err) {
-		if (err != -EEXIST)
-			say__error("cannot put older cells of %s aside: %s", j->out,
-				   strerror(-err));
+	if (out__park_others(j->out, p))
 		goto out;
-	}
 	for (i = 0; i < r.nr; i++) {
 		err = prepare_job(&r, &r.jobs[i]);
 		if (err) {

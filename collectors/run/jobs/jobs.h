@@ -21,9 +21,6 @@ struct jobs {
 	bool again;		/* also what is done */
 };
 
-/* Take the results folder for this process, until it ends; -EBUSY, said. */
-int out__lock(const char *out);
-
 /* An exit status, or 128 + the signal that stopped it. */
 int jobs__run(const struct jobs *j, const struct plan *p);
 
