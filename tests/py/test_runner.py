@@ -210,6 +210,26 @@ def test_a_failed_workload_is_quoted(bench: Bench, status: int, said: str) -> No
     assert detail in r.stdout and "\x1b[2J" not in r.stdout
 
 
+def has_kvm() -> bool:
+    flags = {word for line in Path("/proc/cpuinfo").read_text().splitlines()
+             if line.startswith("flags") for word in line.split()}  # fmt: skip
+    return bool(flags & {"vmx", "svm"}) and os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+@pytest.mark.skipif(has_kvm(), reason="this machine may have KVM")
+def test_remembered_kvm_is_not_believed_without_a_device(bench: Bench) -> None:
+    root = bench.tmp / "root"
+    (root / "build").mkdir(parents=True)
+    for folder in ("experiments", "arms", "workloads"):
+        (root / folder).symlink_to(TOP / folder)
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    (root / "build/accel").write_text(f"kvm {boot_id} 00ff 00ee\na guest boots\n")
+    r = bench.run("good", "--root", str(root), "--accel", "auto", "--clock", "real")
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert "TCG, not KVM: " in r.stdout
+    assert bench.record()[0]["spec"]["accel"] == "tcg"
+
+
 def test_script_with_cr_lf_is_refused_at_once(bench: Bench) -> None:
     (bench.tmp / "toy/run").write_bytes(b"#!/bin/sh\r\nexit 0\r\n")
     r = bench.run("good")
