@@ -11,7 +11,7 @@ build=$top/build
 work=${KEEP:-$tmp}
 mkdir -p "$work"
 
-for need in kernel/bzImage rootfs/root.erofs workloads/soak/soak; do
+for need in bin/hintrun kernel/bzImage rootfs/root.erofs workloads/soak/soak; do
 	if [ ! -e "$build/$need" ]; then
 		echo "1..0 # SKIP build/$need is not there; run make first"
 		exit 0

@@ -48,7 +48,7 @@ class GuestError(Exception):
 
 def require(*paths: Path) -> None:
     """Skip the whole file where something it needs was not built."""
-    for path in paths:
+    for path in (HINTRUN, *paths):
         if not path.exists():
             print(f"1..0 # SKIP {path} is not there; run make first")
             sys.exit(0)
@@ -129,6 +129,7 @@ class Guest:
             "--vcpus", str(smp), "--mem", f"{int(mem[:-1]) + ROOM_MIB}M", "--balloon", balloon,
             "--console", str(self.console_path), "--agent-fd", str(agent_far.fileno()),
             "--qmp-fd", str(qmp_far.fileno()), *(["--cpu", cpu] if cpu else []),
+            *(["--max-file", "64G"] if extra else []),  # it may have a disk
             *(kernel or ["--kernel", str(KERNEL), "--rootfs", str(ROOTFS), "--append", cmdline,
                          "--payload", str(payload or scratch.payload())]),
             "--", *(extra or [])]

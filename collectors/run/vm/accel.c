@@ -61,7 +61,7 @@ static bool kernel_speaks(const struct qemu_args *args, const char *console)
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
-		qemu__exec(args, -1);
+		qemu__exec(args, -1, QEMU_MAX_FILE);
 	}
 	while (!speaks && time__now_ns() < end) {
 		bool gone = waitpid(pid, NULL, WNOHANG) == pid;

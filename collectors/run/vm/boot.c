@@ -17,7 +17,7 @@ struct boot {
 	const char *kernel, *qemu, *rootfs;	/* folders, or the kernel itself */
 	const char *root_on;			/* nvdimm, disk or none */
 	const char *accel, *clock, *threads, *at_end;
-	uint64_t mem_bytes, vcpus, seed, agent_fd, qmp_fd;
+	uint64_t mem_bytes, vcpus, seed, agent_fd, qmp_fd, max_file;
 	const char *initrd, *append, *cpu, *payload, *cell, *balloon, *ports, *console, *qmp, *gdb;
 	bool is_halted, is_dry;
 };
@@ -63,6 +63,8 @@ static const struct boot_option {
 	{ "qmp-fd", OPT_COUNT, AT(qmp_fd), 0, 65535, "0 to 65535", "socket for QMP" },
 	{ "qmp", OPT_TEXT, AT(qmp), 0, 0, "PATH", "socket that somebody listens on for QMP" },
 	{ "at-end", OPT_WORD, AT(at_end), 0, 0, "exit|stay", "when the guest ends (exit)" },
+	{ "max-file", OPT_SIZE, AT(max_file), MIB, 1ULL << 44, "1M to 16T",
+	  "no file that QEMU writes grows beyond this, a disk of the guest's neither (512M)" },
 	{ "gdb", OPT_TEXT, AT(gdb), 0, 0, "tcp::PORT|unix:PATH,server=on,wait=off",
 	  "a debugger's stub listens there" },
 	{ "halted", OPT_FLAG, AT(is_halted), 0, 0, "", "wait for a debugger or QMP" },
@@ -221,7 +223,7 @@ int boot__run(const char *root, int argc, char **argv)
 	struct boot b = {
 		.root_on = "nvdimm", .accel = "tcg", .clock = "real", .threads = "single",
 		.at_end = "exit", .mem_bytes = 512 * MIB, .vcpus = 1, .seed = 1,
-		.agent_fd = NO_FD, .qmp_fd = NO_FD,
+		.agent_fd = NO_FD, .qmp_fd = NO_FD, .max_file = QEMU_MAX_FILE,
 	};
 	struct machine m = { .more = NULL };
 	struct qemu_args args;
@@ -242,7 +244,7 @@ int boot__run(const char *root, int argc, char **argv)
 	if (qemu__args(&args, &m))
 		return EXIT_INFRASTRUCTURE;
 	if (!b.is_dry)
-		qemu__exec(&args, -1);
+		qemu__exec(&args, -1, b.max_file);
 	quoted = qemu__quoted(&args);
 	if (quoted)
 		puts(quoted);

@@ -35,7 +35,7 @@ int child__start(pid_t *pid, const struct qemu_args *args, const char *dir, int 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != self)
 			_exit(127);
-		qemu__exec(args, keep_fd);
+		qemu__exec(args, keep_fd, QEMU_MAX_FILE);
 	}
 	err = *pid < 0 ? -errno : 0;
 	close(log);

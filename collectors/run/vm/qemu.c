@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "run/record/guest.h"
 #include "run/vm/qemu.h"
 #include "run/util.h"
 
@@ -37,9 +36,6 @@
 	" random.trust_cpu=on random.trust_bootloader=on mitigations=off" \
 	" dhash_entries=65536 ihash_entries=32768 mhash_entries=1024 mphash_entries=1024" \
 	" thash_entries=4096 uhash_entries=512"
-
-/* Nothing QEMU writes may grow beyond this, whatever the guest does. */
-#define QEMU_MAX_FILE	(2 * GUEST_STREAM_MAX)
 
 /* An NVDIMM is a whole number of these. */
 #define NVDIMM_ALIGN	(2 * MIB)
@@ -311,9 +307,9 @@ char *qemu__quoted(const struct qemu_args *a)
 	return text;
 }
 
-void qemu__exec(const struct qemu_args *a, int keep_fd)
+void qemu__exec(const struct qemu_args *a, int keep_fd, uint64_t max_file)
 {
-	struct rlimit file = { QEMU_MAX_FILE, QEMU_MAX_FILE }, core = { 0, 0 };
+	struct rlimit file = { max_file, max_file }, core = { 0, 0 };
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

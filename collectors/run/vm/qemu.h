@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "run/plan/cell.h"
+#include "run/record/guest.h"
 #include "run/vm/images.h"
 
 #define QEMU_MAX_ARGS	160
@@ -59,10 +60,15 @@ void qemu__free(struct qemu_args *a);
 /* The command line quoted for a shell, on one line: a fresh string. */
 char *qemu__quoted(const struct qemu_args *a);
 
+/* No file that QEMU writes grows beyond this, whatever the guest does. */
+#define QEMU_MAX_FILE	(2 * GUEST_STREAM_MAX)
+
 /*
  * Replace this process by QEMU, which dies with the parent, has the terminal's
- * signals and cannot write without end. keep_fd is inherited, -1: none more.
+ * signals and can write no file of more than max_file bytes. keep_fd is
+ * inherited, -1: none more.
  */
-void qemu__exec(const struct qemu_args *a, int keep_fd) __attribute__((noreturn));
+void qemu__exec(const struct qemu_args *a, int keep_fd, uint64_t max_file)
+	__attribute__((noreturn));
 
 #endif

@@ -48,7 +48,7 @@ static int run_qemu(const struct qemu_args *args)
 	if (pid < 0)
 		return EXIT_INFRASTRUCTURE;
 	if (!pid)
-		qemu__exec(args, -1);
+		qemu__exec(args, -1, QEMU_MAX_FILE);
 	while (waitpid(pid, &status, WNOHANG) != pid) {
 		sigwait(&set, &sig);
 		if (sig == SIGTERM || sig == SIGHUP)
