@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Host memory of a guest, as cells record it, against a workload that touches,
 frees and hints known amounts: `rss_bytes` of the samples follows within 2 MiB,
-and so does the second source beside it, the whole process.
+and the second source beside it, the whole process, within 8.
 
 512 MiB is less than QEMU's translation buffer under TCG, which once was taken
 for the guest's memory; 1 GiB is as large as that buffer.
@@ -19,7 +19,9 @@ import guestvm
 from guestvm import BUILD, GUEST, KERNEL, MIB, QEMU, ROOTFS, TOP, Scratch, Tap
 
 HINTRUN = BUILD / "bin/hintrun"
-TOLERANCE_MIB = 2
+# Of the guest's memory; the whole process grows by what QEMU itself takes
+# meanwhile, such as the code it translates: 2 MiB here.
+TOLERANCE_MIB = {"rss_bytes": 2, "process_rss_bytes": 8}
 
 # Whole huge pages, so that what is freed can be hinted to the page. Each step
 # names what it leaves and stays there for some samples of the host.
@@ -97,7 +99,7 @@ def test(tap: Tap, scratch: Scratch) -> None:
             tap.note(f"{mem}: {key}: " + ", ".join(f"{k} {v:.1f}" for k, v in got.items()) + " MiB")
             for step, want in WANT.items():
                 more = got[step] - got["base"] if step in got else None
-                tap.ok(more is not None and abs(more - want) <= TOLERANCE_MIB,
+                tap.ok(more is not None and abs(more - want) <= TOLERANCE_MIB[key],
                        f"{mem}, {step}: {what} is {want} MiB more than at first", f"got {more} MiB")
         hosts = [x for x in record if x.get("src") == "host"]
         tap.ok(all(x["huge_bytes"] <= x["rss_bytes"] <= x["process_rss_bytes"] for x in hosts),
