@@ -6,3 +6,5 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from runner_bench import bench  # noqa: E402,F401

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_runner import HINTRUN, TOP, Bench
+from runner_bench import HINTRUN, TOP, Bench
 
 pytestmark = pytest.mark.skipif(not HINTRUN.exists(), reason="build/bin/hintrun is not built")
 
