@@ -118,6 +118,10 @@ class Machine:
         self.stats["virtual-ns"] = t_ns + SEC
         self.line("work", {"type": "sync", "t_ns": t_ns, "tsc": t_ns + SEC})
 
+    def tracer(self, t_ns: int, edge: str) -> None:
+        if f"no-{edge}" not in os.environ["FAKE_MODE"]:
+            self.line("trace", {"type": "tracer", "t_ns": t_ns, "edge": edge})
+
     def shutdown(self, reason: str = "guest-shutdown") -> None:
         self.send({"event": "SHUTDOWN", "data": {"guest": True, "reason": reason}})
         self.send({"event": "STOP"})
@@ -126,11 +130,13 @@ class Machine:
     def good_guest(self, status: int = 0) -> None:
         self.sync(1 * SEC)
         self.hello()
+        self.tracer(2 * SEC, "begin")
         self.line("trace", guest_sample(2 * SEC))
         self.serve(0.15)
         self.stats["virtual-ns"] = 4 * SEC
         self.serve(0.15)
         self.line("trace", guest_sample(50 * SEC))
+        self.tracer(51 * SEC, "end")
         self.sync(60 * SEC)
         self.line("work", {"type": "bye", "status": status})
         self.shutdown()
@@ -159,6 +165,8 @@ def says(m: Machine) -> None:
     for i in range(1, 6):
         m.line("work", {"type": "log", "t_ns": SEC + i, "src": "workload", "text": f"line {i} \x1b[2J"})
     m.line("work", {"type": "log", "t_ns": 2 * SEC, "src": "tracer", "text": "not this"})
+    m.tracer(2 * SEC, "begin")
+    m.tracer(3 * SEC, "end")
     m.line("work", {"type": "bye", "status": int(os.environ["FAKE_STATUS"])})
     m.shutdown()
 
@@ -187,6 +195,23 @@ def mute(m: Machine) -> None:
     m.serve(600)
 
 
+def early_measure(m: Machine) -> None:
+    """Measured before the tracer had attached; good_guest has it from 2 to 51 s."""
+    m.line("work", {"type": "phase", "t_ns": SEC, "name": "measure", "edge": "begin"})
+
+
+def late_measure(m: Machine) -> None:
+    m.line("work", {"type": "phase", "t_ns": 5 * SEC, "name": "measure", "edge": "begin"})
+    m.line("work", {"type": "phase", "t_ns": 55 * SEC, "name": "measure", "edge": "end"})
+
+
+def own_words(m: Machine) -> None:
+    """A workload that speaks for a tracer it has killed."""
+    m.line("work", {"type": "log", "t_ns": SEC, "src": "tracer", "text": "Killed"})
+    m.line("work", {"type": "tracer", "t_ns": SEC, "edge": "begin"})
+    m.line("work", {"type": "tracer", "t_ns": 52 * SEC, "edge": "end"})
+
+
 def quoted_panic(m: Machine) -> None:
     m.write("console", b"Kernel panic - not syncing: says a workload\n"
             b"[    5.25] Kernel panic - not syncing: says it to /dev/kmsg\n")  # fmt: skip
@@ -206,12 +231,14 @@ def ledger(m: Machine) -> None:
     """The device received what the tracer never saw hinted."""
     m.sync(1 * SEC)
     m.hello()
+    m.tracer(2 * SEC, "begin")
     m.line("trace", guest_sample(2 * SEC))
     for t in (3, 5):
         m.stats["virtual-ns"] = t * SEC + SEC
         m.stats["bytes-received"] = m.stats["bytes-discarded"] = t << 21
         m.serve(0.3)
     m.line("trace", guest_sample(50 * SEC))
+    m.tracer(51 * SEC, "end")
     m.sync(60 * SEC)
     m.line("work", {"type": "bye", "status": 0})
     m.shutdown()
@@ -246,8 +273,9 @@ def main() -> None:
     extra = {"garbage": garbage, "endless-line": endless_line, "lie-as-host": lie_as_host,
              "lie-as-runner": lie_as_runner, "splat": splat, "oom": oom,
              "measure-twice": measure_twice,
-             "quoted-panic": quoted_panic}  # fmt: skip
-    if mode == "good":
+             "quoted-panic": quoted_panic, "early-measure": early_measure, "late-measure": late_measure,
+             "no-end": own_words}  # fmt: skip
+    if mode in ("good", "no-begin"):
         m.good_guest()
     elif mode in extra:
         extra[mode](m)

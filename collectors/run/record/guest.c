@@ -115,18 +115,6 @@ static void note_loss(struct guest *g, const json_t *line)
 		g->loss_of_batches = true;
 }
 
-/* One measured part: a second would silently take the place of the first. */
-static int note_phase(struct guest *g, const json_t *line)
-{
-	if (strcmp(json_string_value(json_object_get(line, "name")), "measure") ||
-	    strcmp(json_string_value(json_object_get(line, "edge")), "begin"))
-		return 0;
-	if (g->has_measured)
-		return -EEXIST;
-	g->has_measured = true;
-	return 0;
-}
-
 static void note_sync(struct guest *g, const json_t *line)
 {
 	struct sync_point p = { get(line, "t_ns"), get(line, "tsc") };
@@ -136,30 +124,84 @@ static void note_sync(struct guest *g, const json_t *line)
 	g->last_sync = p;
 }
 
-/* What the workload printed last says best why it failed. */
 static void note_words(struct guest *g, const json_t *line)
 {
+	static const char *const speakers[NR_SPEAKERS] = {
+		[SPEAKER_WORKLOAD] = "workload", [SPEAKER_TRACER] = "tracer",
+	};
+	const char *src = json_string_value(json_object_get(line, "src"));
 	const char *text = json_string_value(json_object_get(line, "text"));
-	char *word = g->words[g->nr_words % GUEST_NR_WORDS];
+	unsigned int who;
+	char *word;
 	size_t i;
 
-	if (strcmp(json_string_value(json_object_get(line, "src")), "workload") ||
-	    !text[strspn(text, " \t\r")])
+	for (who = 0; who < NR_SPEAKERS && strcmp(src, speakers[who]); who++)
+		;
+	if (who == NR_SPEAKERS || !text[strspn(text, " \t\r")])
 		return;
+	word = g->words[who].line[g->words[who].nr++ % GUEST_NR_WORDS];
 	for (i = 0; text[i] && i < GUEST_WORD_MAX; i++)
 		word[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
 	word[i] = '\0';
-	g->nr_words++;
 }
 
-const char *guest__last_words(const struct guest *g, char *buf, size_t size)
+const char *guest__last_words(const struct guest *g, enum guest_speaker who, char *buf,
+			      size_t size)
 {
-	uint32_t nr = g->nr_words < GUEST_NR_WORDS ? g->nr_words : GUEST_NR_WORDS, i;
+	const struct last_words *w = &g->words[who];
+	uint32_t nr = w->nr < GUEST_NR_WORDS ? w->nr : GUEST_NR_WORDS, i;
 	size_t n;
 
 	n = (size_t)snprintf(buf, size, "it printed %s", nr ? "last:" : "nothing");
-	for (i = g->nr_words - nr; i < g->nr_words && n < size; i++)
-		n += (size_t)snprintf(buf + n, size - n, " \"%s\"", g->words[i % GUEST_NR_WORDS]);
+	for (i = w->nr - nr; i < w->nr && n < size; i++)
+		n += (size_t)snprintf(buf + n, size - n, " \"%s\"", w->line[i % GUEST_NR_WORDS]);
+	return buf;
+}
+
+/* The first beginning and the last end count: the widest there can be. */
+static void note_edge(struct span *span, const json_t *line)
+{
+	bool is_end = !strcmp(json_string_value(json_object_get(line, "edge")), "end");
+	uint64_t t_ns = get(line, "t_ns");
+
+	if (is_end)
+		span->end_ns = t_ns;
+	else if (!span->begin_ns)
+		span->begin_ns = t_ns;
+}
+
+/* One measured part: a second would silently take the place of the first. */
+static int note_phase(struct guest *g, const json_t *line)
+{
+	bool is_begin = !strcmp(json_string_value(json_object_get(line, "edge")), "begin");
+
+	if (strcmp(json_string_value(json_object_get(line, "name")), "measure"))
+		return 0;
+	if (is_begin && g->measure.begin_ns)
+		return -EEXIST;
+	note_edge(&g->measure, line);
+	return 0;
+}
+
+const char *guest__tracer_gap(const struct guest *g, char *buf, size_t size)
+{
+	const struct span *t = &g->tracer, *m = &g->measure;
+	char words[GUEST_WORDS_MAX];
+
+	if (!t->begin_ns)
+		snprintf(buf, size, "the tracer did not attach; %s",
+			 guest__last_words(g, SPEAKER_TRACER, words, sizeof(words)));
+	else if (!t->end_ns)
+		snprintf(buf, size, "the tracer was gone before it was told to end: its last "
+			 "sample is of %.1f s; %s", (double)g->trace_last_ns / 1e9,
+			 guest__last_words(g, SPEAKER_TRACER, words, sizeof(words)));
+	else if ((m->begin_ns && m->begin_ns < t->begin_ns) || m->end_ns > t->end_ns)
+		snprintf(buf, size, "the tracer lived from %.3f to %.3f s, the measured part is "
+			 "from %.3f to %.3f s", (double)t->begin_ns / 1e9,
+			 (double)t->end_ns / 1e9, (double)m->begin_ns / 1e9,
+			 (double)m->end_ns / 1e9);
+	else
+		return NULL;
 	return buf;
 }
 
@@ -187,6 +229,11 @@ static int note_line(struct guest *g, enum guest_port port, enum line_type type,
 		return 0;
 	case LINE_LOG:
 		note_words(g, line);
+		return 0;
+	case LINE_TRACER:
+		/* Only itself: a workload may write to the other port. */
+		if (port == PORT_TRACE)
+			note_edge(&g->tracer, line);
 		return 0;
 	case LINE_SYNC:
 		note_sync(g, line);

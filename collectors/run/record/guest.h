@@ -19,7 +19,7 @@
 #define GUEST_STREAM_MAX	(256ULL << 20)
 #define GUEST_MAX_LINES		2000000u
 #define GUEST_MAX_BATCHES	1000000u
-#define GUEST_NR_WORDS		3	/* of the workload's lines, the last ones are kept */
+#define GUEST_NR_WORDS		3
 #define GUEST_WORD_MAX		120
 #define GUEST_WORDS_MAX		512
 
@@ -36,6 +36,19 @@ struct batch_ref {
 	uint64_t sent_ns, done_ns, bytes;
 };
 
+/* From one moment to another; 0 while it was not. */
+struct span {
+	uint64_t begin_ns, end_ns;
+};
+
+/* Whose last lines are kept: they say best why something ended. */
+enum guest_speaker { SPEAKER_WORKLOAD, SPEAKER_TRACER, NR_SPEAKERS };
+
+struct last_words {
+	char line[GUEST_NR_WORDS][GUEST_WORD_MAX + 1];	/* printable, a ring */
+	uint32_t nr;					/* of all */
+};
+
 struct sync_point {
 	uint64_t t_ns, tsc;
 };
@@ -49,7 +62,6 @@ struct guest {
 	uint64_t nr_bad;
 	char first_bad[256];	/* why the first bad line was bad */
 	json_t *hello;		/* NULL until it came */
-	bool has_measured;	/* the measured part has begun, or is over */
 	bool has_bye;
 	int bye_status;
 	uint32_t nr_syncs;
@@ -58,8 +70,9 @@ struct guest {
 	uint64_t trace_first_ns, trace_last_ns;	/* span of the tracer's own samples */
 	uint64_t loss_seen, loss_recorded, loss_dropped;
 	bool loss_of_batches;
-	char words[GUEST_NR_WORDS][GUEST_WORD_MAX + 1];	/* printable, a ring */
-	uint32_t nr_words;	/* of all */
+	struct last_words words[NR_SPEAKERS];
+	struct span tracer;	/* its own lines say so: attached, last word */
+	struct span measure;	/* the measured part */
 	bool full;		/* more lines than can be kept: the cell must end */
 	int err;		/* -ENOMEM */
 };
@@ -73,8 +86,11 @@ void guest__finish(struct guest *g);
 /* Order by time; lines of equal time stay in the order in which they came. */
 void guest__sort(struct guest *g);
 
-/* The workload's last lines as a part of a sentence. */
-const char *guest__last_words(const struct guest *g, char *buf, size_t size);
+/* Somebody's last lines as a part of a sentence. */
+const char *guest__last_words(const struct guest *g, enum guest_speaker who, char *buf,
+			      size_t size);
+/* Why the tracer did not see all of the measured part, or NULL. */
+const char *guest__tracer_gap(const struct guest *g, char *buf, size_t size);
 
 /* Guest time of a moment on QEMU's virtual clock (CLOCK=virtual); false when unknown. */
 bool guest__time_of_virtual(const struct guest *g, uint64_t virtual_ns, int64_t *t_ns);

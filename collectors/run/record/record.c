@@ -20,8 +20,9 @@ static const char *const failure_names[NR_FAILURES] = {
 	[FAIL_SPLAT]		= "splat",
 	[FAIL_HANG]		= "hang",
 	[FAIL_DIED]		= "died",
-	[FAIL_BOOT]		= "boot",
 	[FAIL_STREAM]		= "stream",
+	[FAIL_TRACER]		= "tracer",
+	[FAIL_BOOT]		= "boot",
 	[FAIL_WORKLOAD]		= "workload",
 	[FAIL_LEDGER]		= "ledger",
 };

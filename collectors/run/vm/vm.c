@@ -305,6 +305,13 @@ static void judge_death(struct vm *vm)
 		     WEXITSTATUS(vm->wait_status), why);
 }
 
+/* Did the guest's init end it, for a reason that is not the tracer? */
+static bool has_given_up(const struct vm *vm)
+{
+	return vm->guest.bye_status == EXIT_INFRASTRUCTURE && vm->console.init_text[0] &&
+	       !strstr(vm->console.init_text, "tracer");
+}
+
 /* The workload, or what started it, ended with another status than 0. */
 static void judge_status(struct vm *vm)
 {
@@ -312,7 +319,7 @@ static void judge_status(struct vm *vm)
 	const char *meaning = "";
 	char words[GUEST_WORDS_MAX];
 
-	if (g->bye_status == EXIT_INFRASTRUCTURE && vm->console.init_text[0]) {
+	if (has_given_up(vm)) {
 		fail(vm, FAIL_WORKLOAD, "the guest's init gave up: %s", vm->console.init_text);
 		return;
 	}
@@ -325,7 +332,7 @@ static void judge_status(struct vm *vm)
 		meaning = strsignal(g->bye_status - 128);
 	fail(vm, FAIL_WORKLOAD, "the workload ended with status %d%s%s%s; %s", g->bye_status,
 	     g->bye_status > 128 ? " (" : "", meaning, g->bye_status > 128 ? ")" : "",
-	     guest__last_words(g, words, sizeof(words)));
+	     guest__last_words(g, SPEAKER_WORKLOAD, words, sizeof(words)));
 }
 
 /* All has been read: what became of the cell? */
@@ -334,6 +341,7 @@ static void judge(struct vm *vm, bool was_killed)
 	const struct guest *g = &vm->guest;
 	/* With panic=-1 a panic resets the guest; else a workload only printed the words. */
 	bool is_sound = g->has_bye && !vm->qmp.guest_reset;
+	char why[FAILURE_DETAIL_MAX];
 
 	if (!was_killed && !vm->qmp.shut_down)
 		judge_death(vm);
@@ -346,6 +354,8 @@ static void judge(struct vm *vm, bool was_killed)
 		     (unsigned long long)g->nr_bad, g->first_bad);
 	if (was_killed)
 		return;		/* it could not say more */
+	if (g->hello && g->has_bye && !has_given_up(vm) && guest__tracer_gap(g, why, sizeof(why)))
+		fail(vm, FAIL_TRACER, "%s", why);
 	if (!g->hello)
 		fail(vm, FAIL_BOOT, "the guest ended before it said hello");
 	else if (!g->has_bye)
