@@ -303,3 +303,16 @@ def test_the_command_in_run_again_plans_the_same_cells(tmp_path):
         "--delay-ms": "60000",
         "--param": "text=it's a b",
     }
+
+
+def test_run_again_is_the_command_of_the_record(tmp_path):
+    command = "make run WORKLOAD='/tmp/w x' ARMS='none reporting' QUICK=1 PARAM='rate=400' ACK_DELAY=5ms"
+    for arm in ("none", "reporting"):
+        s = spec(arm, 1, 1)
+        lines = Toy(s, rounds=2).run("x")
+        lines[0]["command"] = command
+        write_cell(tmp_path, s, lines)
+    main(["report", str(tmp_path)])
+    shown = re.findall(r"<pre>(.*?)</pre>", (tmp_path / "report.html").read_text(), re.DOTALL)
+    assert [html.unescape(x) for x in shown] == [command]
+    assert "PARAM=rate=400" in shlex.split(html.unescape(shown[0]))
