@@ -3,7 +3,8 @@
 #
 # Process 1 of a guest of `make bench` (docs/bench.md). The cell says which of
 # three measurements: what hinting costs (mechanism), what it costs to watch it
-# (tracer), or how long memory takes that the host has dropped (landing). Every result is a line on port org.hintbuf.work.
+# (tracer), or how long memory takes that the host has dropped (landing). Every
+# result is a line on port org.hintbuf.work.
 HINT_DIR=/run/hint
 PATH=$HINT_DIR:/usr/sbin:/usr/bin
 LC_ALL=C

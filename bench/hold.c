@@ -127,7 +127,8 @@ int main(int argc, char **argv)
 	area_len = (uint64_t)info.totalram * info.mem_unit / STEP * STEP;
 	area = mmap(NULL, area_len, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (area == MAP_FAILED || madvise(area, area_len, small ? MADV_NOHUGEPAGE : MADV_HUGEPAGE)) {
+	if (area == MAP_FAILED ||
+	    madvise(area, area_len, small ? MADV_NOHUGEPAGE : MADV_HUGEPAGE)) {
 		perror("hold: address space for all memory");
 		return EXIT_INFRA;
 	}

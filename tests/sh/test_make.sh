@@ -11,7 +11,8 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 for word in run report list shell debug kernel qemu image bpf collectors patches check vm-check test \
 	lint format compile_commands FAST \
-	soak bench fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CLOCK ACCEL SEED JOBS \
+	soak bench fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup \
+	WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CLOCK ACCEL SEED JOBS \
 	QUICK OUT RESULTS EXPERIMENT PARAM VCPUS ORDER DELAY_MS CAPACITY TIME_LIMIT HANG_LIMIT CELL; do
 	make help | grep -qw "$word"
 	ok $? "help names $word"
@@ -118,7 +119,8 @@ python3 -c 'import json, sys; print(len({x["file"] for x in json.load(open(sys.a
 is "$(cat "$tmp/nr")" "$(make -nB V=1 collectors bpf check 2>/dev/null | grep -oE ' -c .* [^ ]+\.c$' |
 	sed 's/.* //' | sort -u | wc -l)" "compile_commands.json names every C file that make compiles"
 
-for script in cache/apt cache/cache kernel/build qemu/build rootfs/build host/setup cache/source cache/tree host/python; do
+for script in cache/apt cache/cache cache/source cache/tree kernel/build qemu/build rootfs/build \
+	host/setup host/python; do
 	"images/$script.sh" --no-such-option >/dev/null 2>&1
 	status=$?
 	case $script:$status in

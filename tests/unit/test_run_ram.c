@@ -154,7 +154,8 @@ static void test_shared(void)
 
 static void test_others(void)
 {
-	char *p = mmap(NULL, RAM + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, RAM + 4096, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct guest_ram ram;
 	struct ram_use use;
 	char text[4096];

@@ -214,7 +214,8 @@ static void test_who(void)
 static void test_open_batch(void)
 {
 	struct batch_rec batch = { .start_ns = 3, .nr_pages = 1024, .nr_chunks = 2,
-				   .nr_exchanges = 2, .exchange = 1, .min_order = 9, .max_order = 9 };
+				   .nr_exchanges = 2, .exchange = 1,
+				   .min_order = 9, .max_order = 9 };
 	static struct stream s;
 
 	stream__open(&s);

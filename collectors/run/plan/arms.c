@@ -73,7 +73,8 @@ static int load_controls(struct arm *arm, const char *path, json_t *list)
 		return -EINVAL;
 	}
 	json_array_foreach(list, i, item) {
-		if (!json_is_string(item) || !str__is_name(json_string_value(item), CELL_NAME_MAX)) {
+		if (!json_is_string(item) ||
+		    !str__is_name(json_string_value(item), CELL_NAME_MAX)) {
 			say__error("%s: a control must be the name of an arm", path);
 			return -EINVAL;
 		}
