@@ -329,7 +329,8 @@ measure() {
 tracer() {
 	kib=$((HINT_MEM_BYTES / 1024))
 	cache=$((kib * 220 / 1000))
-	memcached -u root -l 127.0.0.1 -p 11211 -U 0 -m $((cache * 5 / 4096 + 32)) -t 1 -c 1024 3>&- &
+	memcached -u root -l 127.0.0.1 -p 11211 -U 0 -m $((cache * 5 / 4096 + 32)) \
+		-t 1 -c 1024 3>&- &
 	mcload --keys=20000 --seed="$HINT_SEED" --prefill=${cache}K --duration=0s 3>&- || give_up "prefill"
 	# Unwatched and not counted: memcached costs less while its cache has room.
 	measure none 0
