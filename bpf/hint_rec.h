@@ -197,7 +197,7 @@ struct zone_sample {
 struct sample_rec {
 	struct rec_hdr hdr;		/* of nobody: no CPU, no task */
 	__u32 nr_zones;
-	__u32 nr_torn;			/* zones that changed while they were read, again and again */
+	__u32 nr_torn;			/* zones that changed during every reading of them */
 	__u64 counts[NR_SAMPLE_COUNTS];
 	struct zone_sample zones[HINT_SAMPLE_ZONES];
 };

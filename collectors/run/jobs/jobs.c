@@ -154,7 +154,8 @@ static void time_left(const struct run *r, char *out, size_t size)
 			snprintf(out, size, "time left unknown until a cell has finished");
 			return;
 		}
-		ran = job->state == JOB_RUNNING ? (double)(time__now_ns() - job->start_ns) / 1e9 : 0;
+		ran = job->state == JOB_RUNNING ?
+			(double)(time__now_ns() - job->start_ns) / 1e9 : 0;
 		left += one > ran ? one - ran : 0;
 	}
 	left /= r->j->nr;
