@@ -118,6 +118,12 @@ def test_a_workload_uses_no_other() -> None:
             assert used.startswith(("collectors/common/", own + "/")), f"{path}:{nr}: {used}"
 
 
+def test_the_page_names_what_there_is() -> None:
+    page = (TOP / "docs/architecture.md").read_text()
+    named = set(re.findall(r"`((?:analysis|arms|bpf|collectors|docs|images|kernel-patches|tests)/[\w./-]+)`", page))
+    assert named and not [x for x in named if "NAME" not in x and not (TOP / x).exists()]
+
+
 def test_a_use_the_wrong_way_is_found(tmp_path: Path) -> None:
     for name, text in (("collectors/common/a.h", '#include "run/vm/vm.h"\n'),
                        ("collectors/run/vm/vm.h", '#include "common/a.h"\n'),
