@@ -28,8 +28,9 @@ def device_bytes(f: Facts) -> Found:
     for _, n in sent:
         sums.append(sums[-1] + n)
     slack = SEND_SLACK_NS[f.record.spec.clock]
-    # What is sent after the tracer has ended is in no batch; in older records nor is the one out then.
-    until = f.samples[-1].t_ns if f.samples else 0
+    # What is sent once the tracer takes its programs away, before its last sample, is in no batch; in older
+    # records nor is the one out then.
+    until = f.samples[-2].t_ns if len(f.samples) > 1 else 0
     if f.record.schema == 1:
         until = min(until, max((b.done_ns for b in f.batches), default=0))
     base: int | None = None

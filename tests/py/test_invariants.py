@@ -53,6 +53,18 @@ def test_whole_records_break_nothing(tmp_path):
         assert broken(cell.record, cell.folder) == ()
 
 
+def test_a_batch_sent_while_the_tracer_detaches_is_no_contradiction(tmp_path):
+    """Its programs go one after the other, with its last sample after them: the device may see one batch more."""
+    lines = json.loads(json.dumps(REPORTING))
+    before, last = of(lines, "sample", "guest")[-2:]
+    late = [h for h in of(lines, "sample", "host") if before["t_ns"] <= h["t_ns"]]
+    late += [of(lines, "sample", "host")[-1] | {"t_ns": last["t_ns"] - 1}]
+    lines.insert(lines.index(last), late[-1])
+    for h in late:
+        h["device"] = h["device"] | {"bytes_received": h["device"]["bytes_received"] + (2 << 20)}
+    assert "device bytes" not in found(tmp_path, lines)
+
+
 def test_every_invariant_says_what_it_is():
     names = [i.name for i in TABLE]
     assert len(set(names)) == len(names)
