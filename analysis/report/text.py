@@ -93,7 +93,7 @@ def spread(metric: Metric, n: Number) -> str:
     if n.median is None or n.lo is None or n.hi is None:
         return n.why.removeprefix("n too small: ")
     if n.interval == "single":
-        return f"one {metric.sample}"
+        return "" if metric.sample == "run" else f"one {metric.sample}"  # runs are counted in the table's head
     span = f"{value(n.lo, n.unit)} \N{HORIZONTAL ELLIPSIS} {value(n.hi, n.unit)}"
     if n.lo == n.hi:
         if not n.hi:

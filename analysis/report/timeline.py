@@ -43,10 +43,13 @@ def _axis_time(cell: CellStats, t_ns: Sequence[int]) -> np.ndarray:
 
 
 def _thinned(cell: CellStats, span: tuple[float, float]) -> list[GuestSample]:
-    """Samples within the span; of a long run those with least free memory, MAX_POINTS at most."""
+    """Samples within the span and one on either side, since there are none while nothing changes.
+
+    Of a long run those with least free memory, MAX_POINTS at most.
+    """
     t = _axis_time(cell, [s.t_ns for s in cell.record.guest_samples])
-    inside = np.flatnonzero((t >= span[0] - 0.2) & (t <= span[1] + 0.2))
-    samples = [cell.record.guest_samples[i] for i in inside]
+    first, last = np.searchsorted(t, span[0], side="right") - 1, np.searchsorted(t, span[1]) + 1
+    samples = cell.record.guest_samples[max(int(first), 0) : int(last)]
     bins = np.array_split(np.arange(len(samples)), min(MAX_POINTS, len(samples)) or 1)
     return [samples[min(group, key=lambda i: samples[i].free_pages)] for group in bins if len(group)]
 
@@ -66,7 +69,7 @@ def _memory_panel(
     held = mib([s.held_pages for s in samples])
     ax.fill_between(t, 0, held, step="post", color=style.colour, alpha=0.22, linewidth=0)
     ax.fill_between(t, 0, away, step="post", color=style.colour, alpha=0.75, linewidth=0)
-    ax.plot(t, free, color=TEXT, linewidth=1.0)
+    ax.plot(t, free, color=TEXT, linewidth=1.0, drawstyle="steps-post")
     if cell.record.spec.buffer_bytes:
         ax.plot(
             t,
@@ -74,6 +77,7 @@ def _memory_panel(
             color=style.colour,
             linewidth=1.2,
             dashes=(1.5, 1.5),
+            drawstyle="steps-post",
         )
     if cell.record.guest:
         for name in ("min", "low", "high"):
