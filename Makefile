@@ -366,7 +366,10 @@ check-run: build/bin/hintrun
 # First what was asked for: what is wrong with it is said before anything is built.
 run-cells: check-run $(everything)
 	$(Q)mkdir -p build/make; status=0; build/bin/hintrun run $(run_options) || status=$$?; \
-	case $$status in 0|1) $(python) -m analysis report $(call quote,$(out)) || exit ;; esac; \
+	case $$status in \
+	0) $(python) -m analysis report $(call quote,$(out)) || status=$$? ;; \
+	1) $(python) -m analysis report $(call quote,$(out)) ;; \
+	esac; \
 	echo $$status >build/make/status.$$PPID
 
 # The second half of the line is for a make that cannot load: its status is 2.

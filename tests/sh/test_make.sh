@@ -38,7 +38,7 @@ has "$(runner_line WORKLOAD=memcached "OUT=a folder/of mine")" "--out 'a folder/
 	"OUT may have blanks"
 
 report_line() { # VARIABLE=VALUE...: of what the report would be made
-	make -n run "$@" 2>&1 | sed -n "s/.*analysis report '\(.*\)' || exit.*/\1/p"
+	make -n run "$@" 2>&1 | sed -n "s/^0) .*analysis report '\(.*\)' || status.*/\1/p"
 }
 is "$(report_line WORKLOAD=memcached)" results/memcached "the report is made of results/WORKLOAD"
 is "$(report_line WORKLOAD=/my/own/load/)" results/load "of an own workload: under its last name"
@@ -75,6 +75,19 @@ for status in 1 2 69 130; do
 done
 make -s -f "$tmp/Makefile" STATUS=0 2>/dev/null
 is $? 2 "status 0 lets the recipe go on"
+
+# ... whatever becomes of the report: a runner that only ends with a status.
+mkdir -p "$tmp/copy/build/bin"
+cp -r Makefile collectors workloads images "$tmp/copy"
+# shellcheck disable=SC2016 # the stand-in expands it
+printf '#!/bin/sh\n[ "$1" = check ] || exit "$RUNNER_STATUS"\n' >"$tmp/copy/build/bin/hintrun"
+chmod +x "$tmp/copy/build/bin/hintrun"
+for status in 0:true:0 0:false:1 1:true:1 1:false:1 69:true:69 2:false:2; do
+	report=${status#*:}
+	RUNNER_STATUS=${status%%:*} make -s -C "$tmp/copy" -o build/bin/hintrun everything= \
+		python="${report%:*}" run WORKLOAD=memcached >/dev/null 2>&1
+	is $? "${status##*:}" "runner ${status%%:*}, report ${report%:*}: make run ends with ${status##*:}"
+done
 
 # What make cannot work in is said in one sentence, before anything else.
 # shellcheck disable=SC2016 # a dollar sign in the name
