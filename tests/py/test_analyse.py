@@ -358,7 +358,6 @@ def test_answer(tmp_path, arms, tone, words):
 
 
 REMOVES = "buffer removes the fake OOM."
-EXCHANGE = "It is the exchange that does it, not the extra memory."
 FAKE_OOM = "Hinting can create a fake OOM: a page being hinted cannot be used."
 CONSTANT = "With buffer the amount of useful free memory stays constant."
 

@@ -22,7 +22,7 @@ TOP = Path(__file__).resolve().parents[2]
 FAKE_OOM = "Hinting can create a fake OOM: a page being hinted cannot be used."
 REMOVES = "buffer removes the fake OOM."
 CONSTANT = "With buffer the amount of useful free memory stays constant."
-EXCHANGE = "It is the exchange that does it, not the extra memory."
+EXCHANGE = definition("reporting-xb")["claim"]
 
 
 def kills(n: int, what=FAKE) -> list[dict]:
