@@ -129,4 +129,8 @@ html = open(sys.argv[1] + "/report.html").read()
 assert "<b>./run" not in html
 END
 ok $? "the summary: exchanges move no free memory, exposure only without a buffer, no loss"
+out=$("$python" tests/py/second_account.py "$tmp/a")
+status=$?
+is $status 0 "every number of the summary, computed a second time from the records"
+echo "$out" | sed 's/^/# /'
 finish
