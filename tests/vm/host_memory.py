@@ -79,7 +79,7 @@ def run(scratch: Scratch, mem: str) -> tuple[list[dict], str]:
     done = subprocess.run(
         [HINTRUN, "run", "--root", TOP, "--workload", folder, "--arms", "reporting", "--repeats", "1",
          "--mem", mem, "--clock", "real", "--accel", guestvm.ACCEL, "--ack-delay", "0ms",
-         "--delay-ms", "3600000",  # nothing is hinted but by the workload
+         "--delay-ms", "60000",   # nothing is hinted but by the workload
          "--kernel", KERNEL, "--qemu", QEMU, "--rootfs", ROOTFS, "--payload-dir", GUEST, "--out", out],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     records = list(Path(out).glob("*/record.jsonl"))
