@@ -208,7 +208,8 @@ def check_samples(arm: str, work: list[dict], trace: list[dict]) -> None:
     )
     begin, end = phase(work, "idle")
     nr = sum(begin <= t <= end for t in own)
-    ok(4 <= nr <= 40, f"{arm}: 20 s in which little happens are few samples", nr)
+    # Of 200; what the kernel does by itself changes counters too, the more the more nodes there are.
+    ok(4 <= nr <= 100, f"{arm}: 20 s in which little happens are few samples", nr)
     names = {tuple(x["vmstat"]) for x in samples}
     zones = {tuple((z["node"], z["zone"]) for z in x["zones"]) for x in samples}
     ok(len(names) == 1 and len(zones) == 1, f"{arm}: the same zones and counters from both", (names, zones))
