@@ -68,12 +68,19 @@
 	H(DIRECT_RECLAIM, direct_reclaim) \
 	H(COMPACTION_STALL, compaction_stall)
 
-/* ---- kinds of event: K(id, name, probe, what it is) ---- */
+/*
+ * ---- kinds of event: K(id, name, probe, what it is); ID_FIELDS below has the fields ----
+ * The struct of its record, its length and the line of it follow from that.
+ */
 
-#define HINT_KINDS(K) \
+/* Records that have fields of their own only. */
+#define HINT_PLAIN_KINDS(K) \
 	K(BATCH, batch, BATCH, "chunks handed to the host: isolated, sent, acknowledged, back") \
 	K(EXCHANGE_VIOLATION, exchange_violation, EXCHANGE, \
-	  "an exchange with the buffer that changed the zone's free pages") \
+	  "an exchange with the buffer that changed the zone's free pages")
+
+/* Records that end in a struct shortage. */
+#define HINT_SHORTAGE_KINDS(K) \
 	K(OOM_KILL, oom_kill, OOM_KILL, "victim, who asked, and the state of every zone") \
 	K(ALLOC_FAIL, alloc_fail, ALLOC_FAIL, \
 	  "an allocation that returned nothing, opportunistic ones included") \
@@ -83,13 +90,9 @@
 	  "a task had to compact for itself, and for how long") \
 	K(KSWAPD_WAKE, kswapd_wake, KSWAPD_WAKE, "a zone fell below its low watermark")
 
-/* Whose records end in a struct shortage; the others have fields of their own only. */
-#define HINT_SHORTAGE_KINDS(K) \
-	K(OOM_KILL, oom_kill) \
-	K(ALLOC_FAIL, alloc_fail) \
-	K(DIRECT_RECLAIM, direct_reclaim) \
-	K(COMPACTION_STALL, compaction_stall) \
-	K(KSWAPD_WAKE, kswapd_wake)
+#define HINT_KINDS(K) \
+	HINT_PLAIN_KINDS(K) \
+	HINT_SHORTAGE_KINDS(K)
 
 /* One batch handed to the host: what is known while it is out, then the rest. */
 #define BATCH_OPEN_FIELDS(F) \

@@ -128,45 +128,31 @@ struct shortage {
 	struct zone_snap zones[HINT_MAX_SNAP_ZONES];
 };
 
-struct batch_rec {
-	struct rec_hdr hdr;
-	BATCH_FIELDS(HINT_MEMBER)
-};
+#define HINT_PLAIN_REC(id, name, probe, what) \
+	struct name##_rec { \
+		struct rec_hdr hdr; \
+		id##_FIELDS(HINT_MEMBER) \
+	};
+HINT_PLAIN_KINDS(HINT_PLAIN_REC)
 
-struct exchange_violation_rec {
-	struct rec_hdr hdr;
-	EXCHANGE_VIOLATION_FIELDS(HINT_MEMBER)
-};
+#define HINT_SHORTAGE_REC(id, name, probe, what) \
+	struct name##_rec { \
+		struct rec_hdr hdr; \
+		id##_FIELDS(HINT_MEMBER) \
+		struct shortage s; \
+	};
+HINT_SHORTAGE_KINDS(HINT_SHORTAGE_REC)
 
-struct oom_kill_rec {
-	struct rec_hdr hdr;
-	OOM_KILL_FIELDS(HINT_MEMBER)
-	struct shortage s;
-};
-
-struct alloc_fail_rec {
-	struct rec_hdr hdr;
-	ALLOC_FAIL_FIELDS(HINT_MEMBER)
-	struct shortage s;
-};
-
-struct direct_reclaim_rec {
-	struct rec_hdr hdr;
-	DIRECT_RECLAIM_FIELDS(HINT_MEMBER)
-	struct shortage s;
-};
-
-struct compaction_stall_rec {
-	struct rec_hdr hdr;
-	COMPACTION_STALL_FIELDS(HINT_MEMBER)
-	struct shortage s;
-};
-
-struct kswapd_wake_rec {
-	struct rec_hdr hdr;
-	KSWAPD_WAKE_FIELDS(HINT_MEMBER)
-	struct shortage s;
-};
+/* No hidden padding: a record is as long as its parts. */
+#define HINT_SIZE(as, type, name, dimension)	+ sizeof(type dimension)
+#define HINT_PLAIN_WHOLE(id, name, probe, what) \
+	_Static_assert(sizeof(struct name##_rec) == \
+		       sizeof(struct rec_hdr) id##_FIELDS(HINT_SIZE), #name " has a hole");
+#define HINT_SHORTAGE_WHOLE(id, name, probe, what) \
+	_Static_assert(sizeof(struct name##_rec) == sizeof(struct rec_hdr) + \
+		       sizeof(struct shortage) id##_FIELDS(HINT_SIZE), #name " has a hole");
+HINT_PLAIN_KINDS(HINT_PLAIN_WHOLE)
+HINT_SHORTAGE_KINDS(HINT_SHORTAGE_WHOLE)
 
 /* ---- sums over all zones, and the batch that is out: map "hint_totals", one element ---- */
 

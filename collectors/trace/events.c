@@ -35,7 +35,8 @@ static int kind_probe(__u16 type)
 /* The part of a record that describes a shortage, or NULL. */
 static const struct shortage *rec__shortage(const struct rec_hdr *hdr)
 {
-#define CASE(id, name)	case REC_##id: return &((const struct name##_rec *)hdr)->s;
+#define CASE(id, name, probe, what) \
+	case REC_##id: return &((const struct name##_rec *)hdr)->s;
 	switch (hdr->type) {
 	HINT_SHORTAGE_KINDS(CASE)
 	}
@@ -52,13 +53,13 @@ int rec__check(const void *data, size_t size)
 
 	if (size < sizeof(*hdr) || hdr->len > size || hdr->len < sizeof(*hdr))
 		return -EBADMSG;
+#define CASE(id, name, probe, what) \
+	case REC_##id: \
+		want = sizeof(struct name##_rec); \
+		break;
 	switch (hdr->type) {
-	case REC_BATCH:
-		want = sizeof(struct batch_rec);
-		break;
-	case REC_EXCHANGE_VIOLATION:
-		want = sizeof(struct exchange_violation_rec);
-		break;
+	HINT_PLAIN_KINDS(CASE)
+#undef CASE
 	case REC_SAMPLE:
 		if (hdr->len < SAMPLE_REC_LEN(0) || sample->nr_zones > HINT_SAMPLE_ZONES)
 			return -EBADMSG;
@@ -158,13 +159,8 @@ static void put_pairs(struct jw *w, const char *key, const __u32 *counts)
 PUTTER(zone, struct zone_snap, ZONE_FIELDS)
 PUTTER(shortage, struct shortage, SHORTAGE_FIELDS)
 PUTTER(open_batch, struct batch_rec, BATCH_OPEN_FIELDS)
-PUTTER(batch, struct batch_rec, BATCH_FIELDS)
-PUTTER(exchange_violation, struct exchange_violation_rec, EXCHANGE_VIOLATION_FIELDS)
-PUTTER(oom_kill, struct oom_kill_rec, OOM_KILL_FIELDS)
-PUTTER(alloc_fail, struct alloc_fail_rec, ALLOC_FAIL_FIELDS)
-PUTTER(direct_reclaim, struct direct_reclaim_rec, DIRECT_RECLAIM_FIELDS)
-PUTTER(compaction_stall, struct compaction_stall_rec, COMPACTION_STALL_FIELDS)
-PUTTER(kswapd_wake, struct kswapd_wake_rec, KSWAPD_WAKE_FIELDS)
+#define PUT_KIND(id, name, probe, what)	PUTTER(name, struct name##_rec, id##_FIELDS)
+HINT_KINDS(PUT_KIND)
 
 static void put_zones(struct jw *w, const struct shortage *s)
 {
