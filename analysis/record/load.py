@@ -91,7 +91,7 @@ class _Builder:
         self.end: End | None = None
         self.nr_lines = 0
         self.lists: dict[type, list[Any]] = {}
-        self.readers: dict[str, tuple[str, dict[str, Callable[[Line, Place], None]]]] = {}
+        self.readers: dict[str, tuple[str, dict[str, Callable[[Line, Place], Any]]]] = {}
 
     def _keep(
         self, line_type: str, kind: str, into: Any, check: Callable[..., Any] | None = None, on: Any = None
@@ -123,8 +123,11 @@ class _Builder:
         self._keep("tracer", "", TracerEdge)
         self._keep("hist", "", Hist, lambda h, o, place: self._new_hist(_hist(h, place), place))
         self._keep("loss", "", Loss)
-        log = line_reader("log", "", self.schema, None)
-        self.readers["log"] = ("", {"": lambda o, place: log(o, place) and None})
+        # Nothing is computed from the others, as log lines or a new kind of event: they are checked all the same.
+        for shape in DESCRIPTION.lines:
+            if shape.in_record and shape.type not in ("run", "end"):
+                _, kinds = self.readers.setdefault(shape.type, (shape.by, {}))
+                kinds.setdefault(shape.kind, line_reader(shape.type, shape.kind, self.schema, None))
 
     def _new_hist(self, h: Hist, place: Place) -> Hist:
         if any((g.guest, g.name) == (h.guest, h.name) for g in self.lists[Hist]):
