@@ -194,6 +194,11 @@ def _fits(general: Point, special: Point) -> bool:
     return all(v is None or v == special[k] for k, v in general.items())
 
 
+def _order(p: Point) -> tuple[Any, ...]:
+    """Numbers by size, before words."""
+    return tuple((v is not None, isinstance(v, str), str(v) if isinstance(v, str) else v or 0) for v in p.values())
+
+
 def groups_of(labels: Mapping[str, Point]) -> tuple[Group, ...]:
     """One group for each point that says no less than any other; who says less belongs to several."""
     points = {tuple(p.items()): p for p in labels.values()}
@@ -203,11 +208,8 @@ def groups_of(labels: Mapping[str, Point]) -> tuple[Group, ...]:
         if not any(key != other and _fits(p, q) for other, q in points.items())
     ]
 
-    def order(p: Point) -> tuple[Any, ...]:
-        return tuple((v is not None, isinstance(v, str), str(v) if isinstance(v, str) else v or 0) for v in p.values())
-
     return tuple(
-        Group(p, tuple(label for label, q in labels.items() if _fits(q, p))) for p in sorted(whole, key=order)
+        Group(p, tuple(label for label, q in labels.items() if _fits(q, p))) for p in sorted(whole, key=_order)
     )
 
 
@@ -259,7 +261,7 @@ def curves(factors: Sequence[Factor], entries: Sequence[Entry]) -> tuple[Curve, 
     for factor in (f for f in factors if f.numeric):
         rest = {tuple((k, v) for k, v in e.point.items() if k != factor.name) for e in entries}
         whole = [r for r in rest if not any(r != q and _fits(dict(r), dict(q)) for q in rest)]
-        for fixed in sorted(whole, key=str):
-            drawn = [_drawn(factor, dict(fixed), arm, entries) for arm in dict.fromkeys(e.arm for e in entries)]
-            out.append(Curve(factor, dict(fixed), tuple(d for d in drawn if d.points)))
+        for fixed in sorted(map(dict, whole), key=_order):
+            drawn = [_drawn(factor, fixed, arm, entries) for arm in dict.fromkeys(e.arm for e in entries)]
+            out.append(Curve(factor, fixed, tuple(d for d in drawn if d.points)))
     return tuple(out)

@@ -51,7 +51,9 @@ def show(unit: str, value: Value | None) -> str:
         return text.size(value)
     if unit == "ns":
         return text.duration(value)
-    return f"{text.plain(value)}{text.NBSP}{unit}" if unit else text.plain(value)
+    # As it was set: rounded, two settings could look alike.
+    number = text.whole(value) if isinstance(value, int) else str(value)
+    return f"{number}{text.NBSP}{unit}" if unit else number
 
 
 def setting(point: Point, factors: Mapping[str, Factor]) -> str:
