@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A scratch copy of arms, experiments and workloads for the tests of the planner."""
+"""A scratch copy of the checkout, for the tests that add something to it."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,26 @@ class Checkout(Bench):
         self.root = tmp / "root"
         for folder in ("arms", "experiments", "workloads"):
             shutil.copytree(TOP / folder, self.root / folder)
+
+    def copy(self, *parts: str) -> None:
+        """Further folders of the sources, as they are now."""
+        for part in parts:
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(TOP / part, self.root / part, ignore=ignore)
+
+    def git(self, *args: str) -> list[str]:
+        r = subprocess.run(["git", "-C", str(self.root), *args], capture_output=True, text=True, timeout=60)
+        assert r.returncode == 0, r.stderr
+        return r.stdout.splitlines()
+
+    def track(self) -> None:
+        """What changes from here on is told by changed()."""
+        self.git("init", "-q")
+        self.git("add", "-A", "-f")
+
+    def changed(self) -> set[str]:
+        """Files added, changed or removed, ignored ones too."""
+        return {*self.git("diff", "--name-only"), *self.git("ls-files", "--others")}
 
     def experiment(self, name: str = "exp", **fields: dict) -> None:
         text = json.dumps({"schema": 1, "description": "a test", **fields})
