@@ -25,7 +25,9 @@ def chunks(f: Facts) -> Found:
     back = "buffer" if f.record.spec.buffer_bytes else "putback"
     # Older records have no line for a batch that was out as the tracer ended.
     untold = f.record.schema == 1 and f.samples and f.samples[-1].held_pages > 0
-    for probe, least, most in (("isolate", closed, every), (back, closed, every)):
+    # Chunks that are swapped back are exchanged once more, and stored once more.
+    both = (("isolate", closed, every), (back, closed, every))
+    for probe, least, most in both[:1] if f.swaps_back else both:
         loss = f.losses.get(probe)
         if loss is None or loss.nr_lost or not loss.seen:
             continue
@@ -38,7 +40,7 @@ def exchanges(f: Facts) -> Found:
         if y.exchanges < x.exchanges or y.exchange_free_delta_pages < x.exchange_free_delta_pages:
             yield y.line or 0, f"fewer exchanges, or less moved by them, than a sample before: {y.exchanges}"
             return
-    if len(f.samples) < 2 or not f.whole("batch"):
+    if len(f.samples) < 2 or not f.whole("batch") or f.swaps_back:
         return
     a, b = f.samples[0], f.samples[-1]
     counted = b.exchanges - a.exchanges
@@ -80,8 +82,13 @@ def held(f: Facts) -> Found:
         if uncompensated > held:
             yield s.line or 0, f"{uncompensated} pages uncompensated, only {held} held"
             return
-        i = bisect.bisect_right(starts, s.t_ns + BATCH_SLACK_NS) - 1
-        near = [b for b in f.taken[max(i - 1, 0) : i + 1] if s.t_ns - BATCH_SLACK_NS <= f.done(b)]
+        i = bisect.bisect_right(starts, s.t_ns + BATCH_SLACK_NS)
+        near = []
+        # Batches do not overlap, so the first that was back by then ends the search.
+        for b in reversed(f.taken[:i]):
+            if f.done(b) < s.t_ns - BATCH_SLACK_NS:
+                break
+            near.insert(0, b)
         most = max((b.nr_pages for b in near), default=0)
         out = [
             b
@@ -99,9 +106,12 @@ def buffer(f: Facts) -> Found:
     guest = f.record.guest
     if guest is None or not f.record.spec.buffer_bytes:
         return
+    # Held grows with one event of an exchange and the level sinks with the next. A sample taken on another
+    # CPU may fall between the two: one chunk more, and that chunk uncompensated.
+    between = 1 << max((b.max_order or 0 for b in f.taken), default=0) if f.record.spec.vcpus > 1 else 0
     for s in f.samples:
         together = f.record.buffer_level(s) + s.held_pages
-        if together != guest.buffer_held_pages or s.uncompensated_pages:
+        if not 0 <= together - guest.buffer_held_pages <= between or s.uncompensated_pages > between:
             yield (
                 s.line or 0,
                 f"buffer {f.record.buffer_level(s)} + held {s.held_pages} pages of {guest.buffer_held_pages},"

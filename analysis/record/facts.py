@@ -23,7 +23,7 @@ COUNT_SLACK_NS = 2 * MS
 # Between the kernel's begin of a batch and the tracer's note of it.
 BATCH_SLACK_NS = MS
 # A batch on its way to the device when the host reads its counters.
-SEND_SLACK_NS = {"virtual": MS, "real": 50 * MS}
+SEND_SLACK_NS = {"virtual": MS, "real": 100 * MS}
 INTEGRAL_SHARE = 0.002
 # QEMU's memory of a guest beside its RAM: firmware, video, ROMs.
 BESIDE_RAM_BYTES = 32 * MIB
@@ -55,6 +55,12 @@ class Facts:
         """The probe has a loss line, and it says that nothing was lost."""
         loss = self.losses.get(probe)
         return loss is not None and not loss.nr_lost
+
+    @property
+    def swaps_back(self) -> bool:
+        """The guest's kernel gives each chunk back to its old place after the hint."""
+        guest = self.record.guest
+        return guest is not None and (guest.parameters or {}).get("swap_back", "0") not in ("0", "N")
 
     @cached_property
     def samples(self) -> tuple[GuestSample, ...]:

@@ -72,13 +72,13 @@ TABLE = (
     Invariant("kills, console", "Kills in the record = kills on the console.", "", agree_counts.kills_console),
     Invariant(
         "kills, exits",
-        "A process that ended by SIGKILL while measured was killed in the record, once, and the other way round.",
+        "A process killed in the record ended by SIGKILL, and was killed once.",
         "2 ms",
         agree_counts.kills_exits,
     ),
     Invariant(
         "direct reclaim",
-        "N stalls of which Z reclaimed nothing: the kernel counts at least N and at most 2 N + Z tries.",
+        "N stalls: the kernel counts at least N tries, and at most four of each.",
         "those under way at the first and last sample",
         agree_counts.reclaim,
     ),

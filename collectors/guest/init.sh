@@ -110,7 +110,7 @@ tracer_reader=$!
 # workload's load generator and other helpers, one a line in its file `own`.
 set -- --own init --own hintsay
 if [ -r $HINT_DIR/workload/own ]; then
-	while read -r name; do
+	while read -r name || [ -n "$name" ]; do
 		case $name in
 		'' | '#'*) ;;
 		*) set -- "$@" --own "$name" ;;

@@ -65,6 +65,23 @@ def test_a_batch_sent_while_the_tracer_detaches_is_no_contradiction(tmp_path):
     assert "device bytes" not in found(tmp_path, lines)
 
 
+def test_a_process_that_its_workload_killed_is_no_contradiction(tmp_path):
+    lines = json.loads(json.dumps(REPORTING))
+    insert(lines, {"type": "event", "t_ns": 8 * NS, "kind": "proc_exit", "name": "w", "pid": 99999, "signal": 9})
+    assert found(tmp_path, lines) == set()
+
+
+@pytest.mark.parametrize(("vcpus", "more", "red"), [(1, 512, True), (2, 512, False), (2, 513, True), (2, -1, True)])
+def test_a_sample_within_an_exchange_on_another_cpu(tmp_path, vcpus, more, red):
+    """Held has grown by the chunk of 512 pages, the level of the buffer has not sunk yet."""
+    lines = json.loads(json.dumps(BUFFER))
+    lines[0]["spec"]["vcpus"] = vcpus
+    for b in of(lines, "event", "batch"):
+        b["min_order"] = b["max_order"] = 9
+    of(lines, "sample", "guest")[5]["zones"][-1]["buffer_pages"] += more
+    assert ("buffer" in found(tmp_path, lines)) == red
+
+
 def test_every_invariant_says_what_it_is():
     names = [i.name for i in TABLE]
     assert len(set(names)) == len(names)
@@ -190,12 +207,6 @@ DAMAGE = {
     "a compaction nobody saw": (
         in_sample("guest", -1, lambda s: s["vmstat"].update(compact_stall=3)),
         "compaction",
-    ),
-    "a process died and no kill": (
-        lambda x: insert(
-            x, {"type": "event", "t_ns": 8 * NS, "kind": "proc_exit", "name": "w", "pid": 99999, "signal": 9}
-        ),
-        "kills, exits",
     ),
     "a batch deleted": (lambda x: without(x, of(x, "event", "batch")[:1]), "recorded"),
     "batches overlap": (
