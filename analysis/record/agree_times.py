@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from analysis.record.facts import HOST_SLACK_NS, SAMPLE_SLACK_NS, SECOND, Facts, Found
-from analysis.record.hist import LOST_NS
+from analysis.record.hist import LOST_NS, LOST_US
 
 
 def times(f: Facts) -> Found:
@@ -31,7 +31,7 @@ def durations(f: Facts) -> Found:
         if h.unit == "ns" and h.max > end and not (h.lost and h.max == LOST_NS):
             yield h.line or 0, f"{h.name}: {h.max} ns in a record of {end} ns"
     for s in f.record.load_samples:
-        took = max((x for x in (s.p50_us, s.p99_us, s.max_us) if x * 1000 < LOST_NS), default=0)
+        took = max((x for x in (s.p50_us, s.p99_us, s.max_us) if x < LOST_US), default=0)
         if s.n and took * 1000 > end:
             yield s.line or 0, f"a request took {took:.0f} us in a record of {end} ns"
             return

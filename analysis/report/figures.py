@@ -165,7 +165,10 @@ def hold_and_ack(arms: Arms, look: Look) -> FigureSvg | None:
     """How long batches were away, and how much of that the host took."""
     data = {
         label: [
-            (b.done_ns - b.start_ns, max(b.ack_ns - b.sent_ns, 0)) for c in cells for b in c.record.batches
+            (b.done_ns - b.start_ns, max(b.ack_ns - b.sent_ns, 0))
+            for c in cells
+            for b in c.record.batches
+            if not b.open
         ]
         for label, cells in arms.items()
     }

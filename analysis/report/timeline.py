@@ -248,7 +248,11 @@ def zoom(arms: Arms, look: Look) -> FigureSvg | None:
             ax = axes[0, i]
             _memory_panel(ax, cell, look[name], span, labels=i == n - 1)
             base = cell.windows[0][0]
-            out = [((b.start_ns - base) / NS, (b.done_ns - base) / NS) for b in cell.record.batches]
+            # A batch that never came back is out for as long as the panel shows.
+            out = [
+                ((b.start_ns - base) / NS, span[1] if b.open else (b.done_ns - base) / NS)
+                for b in cell.record.batches
+            ]
             out = [(start, done) for start, done in out if done >= span[0] and start <= span[1]]
             ax.hlines(
                 [-0.035] * len(out),

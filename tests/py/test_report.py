@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import re
@@ -18,7 +19,11 @@ import pytest
 from make_records import Toy, spec, write_cell, write_experiment
 
 from analysis.__main__ import main, write_file
+from analysis.compare.stats import cell_stats
+from analysis.record.load import load_record, load_results
+from analysis.report.figures import hold_and_ack
 from analysis.report.style import RC, arm_styles, css_variables, to_svg
+from analysis.report.timeline import zoom
 
 HOSTILE = "</script><script>alert(1)</script><img src=x>\"'&{{ 7*7 }}\x1b[2J"
 
@@ -215,6 +220,32 @@ def test_an_arm_looks_as_its_record_says_or_neutral():
     assert look["b 64M"].light == look["b 128M"].light and look["b 64M"].dash != look["b 128M"].dash
     assert len({s.css for s in look.values()}) == 5
     assert re.fullmatch(r"(--arm-\d+: #[0-9a-f]{6}; ?)+", css_variables(look, "light"))
+
+
+def test_a_batch_that_never_came_back_is_drawn(tmp_path):
+    """Beside the first attributable kill, and among the holds of the others."""
+    write_experiment(tmp_path, repeats=1, rounds=8)
+    (path,) = tmp_path.glob("reporting-s*/record.jsonl")
+    lines = [json.loads(x) for x in path.read_text().splitlines()]
+    for batch in [x for x in lines if x.get("kind") == "batch"][-1:]:
+        for name in ("ack_ns", "done_ns", "err"):
+            del batch[name]
+        batch["open"] = True
+    cells = [
+        dataclasses.replace(c, record=record_of(lines, tmp_path)) if c.folder == path.parent else c
+        for c in load_results(tmp_path)
+    ]
+    arms = {c.record.spec.arm: (cell_stats(c),) for c in cells}
+    look = arm_styles((a, a, None) for a in arms)
+    assert any(b.open for b in arms["reporting"][0].record.batches)
+    assert hold_and_ack(arms, look) is not None
+    assert zoom(arms, look) is not None
+
+
+def record_of(lines: list[dict], folder: Path):
+    path = folder / "changed.jsonl"
+    path.write_text("".join(json.dumps(x) + "\n" for x in lines))
+    return load_record(path)
 
 
 def test_every_arm_has_its_own_row_of_holds(toy):

@@ -254,7 +254,7 @@ def check_contiguous(tap: Tap, scratch: Scratch) -> None:
 
         # Use and hinting exchange the buffer's chunks for others all over memory.
         held = dict.fromkeys(where, 0)
-        for seed in range(610, 616):
+        for seed in range(610, 622):
             guestvm.soak_start(guest, 3400, "10s", seed=seed)
             soak_ok(tap, guest, "contiguous: before")
             whole_again(tap, guest, "contiguous: in use")
