@@ -289,7 +289,8 @@ def of_label(summary: dict, label: str, runs: dict[str, Run]) -> list[Run]:
     return [r for r in runs.values() if fits(r)]
 
 
-def check_label(acc: Account, summary: dict, label: str, group: list[Run]) -> None:
+def check_label(acc: Account, summary: dict, label: str, group: list[Run], lossy: list[Run]) -> None:
+    """lossy: runs that are not counted for what they lost, and are in the count of that all the same."""
     per_run = [numbers(r) for r in group]
     verdicts = [k for k in summary["kills"] if k["label"] == label]
     for key, number in summary["arms"][label].items():
@@ -301,6 +302,8 @@ def check_label(acc: Account, summary: dict, label: str, group: list[Run]) -> No
             data = [float(sum(k["verdict"] == kind for k in verdicts if k["cell"] == r.name)) for r in group]
         elif key == "avoided_kills":
             continue
+        elif key == "events_lost":
+            data = [float(numbers(r)[key]) for r in group + lossy]
         else:
             data = [x[key] for x in per_run if x[key] is not None]
             if len(data) < len(per_run) and number.get("why"):
@@ -378,11 +381,14 @@ def main() -> int:
         print(f"second_account.py: {error}; make report RESULTS={folder}", file=sys.stderr)
         return 2
     counted = {c["cell"] for c in summary["cells"]["list"] if c["counted"]}
-    runs = {p.parent.name: Run(p) for p in sorted(folder.glob("*/record.jsonl")) if p.parent.name in counted}
+    lost = {x["cell"] for x in summary["cells"]["excluded_why"] if x["why"].startswith("events were lost")}
+    paths = sorted(folder.glob("*/record.jsonl"))
+    runs = {p.parent.name: Run(p) for p in paths if p.parent.name in counted}
+    lossy = {p.parent.name: Run(p) for p in paths if p.parent.name in lost - counted}
     acc = Account()
     acc.same("cells counted", summary["cells"]["counted"], len(runs))
     for label in summary["arms"]:
-        check_label(acc, summary, label, of_label(summary, label, runs))
+        check_label(acc, summary, label, of_label(summary, label, runs), of_label(summary, label, lossy))
     check_kills(acc, summary, runs)
     for text in acc.wrong:
         print(text)
