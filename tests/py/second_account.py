@@ -264,7 +264,9 @@ class Account:
     def same(self, where: str, theirs: object, ours: object) -> None:
         self.compared += 1
         if isinstance(theirs, float | int) and isinstance(ours, float | int) and not isinstance(theirs, bool):
-            if math.isclose(theirs, ours, rel_tol=2e-5, abs_tol=1e-9):
+            # Host samples of one instant of the guest's clock: where the step between them is drawn is free.
+            share = 1e-3 if "host_saved" in where or "rss_mib" in where else 2e-5
+            if math.isclose(theirs, ours, rel_tol=share, abs_tol=1e-9):
                 return
         elif theirs == ours:
             return
