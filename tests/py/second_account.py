@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A second, independent account: every number of summary.json, recomputed from the records.
+"""A second, independent account: the numbers of summary.json, recomputed from the records.
+
+Not in it: avoided kills, pairs, curves and claims, which follow from these; of verdicts only the plain ones.
 
 usage: tests/py/second_account.py RESULTS_DIR
 

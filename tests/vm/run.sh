@@ -131,6 +131,6 @@ END
 ok $? "the summary: exchanges move no free memory, exposure only without a buffer, no loss"
 out=$("$python" tests/py/second_account.py "$tmp/a")
 status=$?
-is $status 0 "every number of the summary, computed a second time from the records"
+is $status 0 "the numbers of the summary, computed a second time from the records"
 echo "$out" | sed 's/^/# /'
 finish
