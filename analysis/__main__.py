@@ -74,7 +74,11 @@ def judge(path: Path) -> int:
     from analysis.judge.watermark import arithmetic
     from analysis.record.load import load_record
 
-    for event in load_record(path).shortages:
+    record = load_record(path)
+    if not record.spec.traced:
+        print(f"analysis: {path}: a run without a tracer: there is nothing to judge", file=sys.stderr)
+        return EXIT_OK
+    for event in record.shortages:
         j = judge_event(event)
         line = {
             "t_ns": event.t_ns,

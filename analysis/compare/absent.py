@@ -88,7 +88,7 @@ def absent_runs(
     made: Mapping[str, Sequence[tuple[int, int]]],
     points: Mapping[str, Mapping[str, Any]],
 ) -> tuple[Absent, ...]:
-    """Every run that does not count.
+    """Every run that does not count, of those with a tracer: the others measure something else.
 
     excluded: reason by cell name; known: one record of each label; made: (seed, repeat) of the counted
     cells of each label; points: of each label.  A seed and repeat that another arm has at a comparable
@@ -101,6 +101,8 @@ def absent_runs(
         if not why:
             continue
         spec = spec_of(cell)
+        if (spec.get("params") or {}).get("tracer") == "off":
+            continue
         label = _key(spec, factors, known)
         out.append(Absent(cell.name, clean_text(str(spec.get("arm", "unknown")), 64), label, why, is_dead(cell)))
         seed, repeat = spec.get("seed"), spec.get("repeat")

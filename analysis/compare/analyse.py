@@ -71,7 +71,8 @@ class Analysis:
 
 
 def _contradictions(cells: Sequence[Cell]) -> dict[str, tuple[Broken, ...]]:
-    found = {c.name: broken(c.record, c.folder) for c in cells if c.state == "finished" and c.record}
+    watched = [c for c in cells if c.state == "finished" and c.record and c.record.spec.traced]
+    found = {c.name: broken(c.record, c.folder) for c in watched}
     return {name: b for name, b in found.items() if b}
 
 

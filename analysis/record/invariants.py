@@ -8,6 +8,9 @@ console), or a number with what bounds it.  What a record does not have (older s
 not compared; what it has must agree.
 
 A probe that lost events is not held to its count: such runs are left out for their loss.
+
+Of a run without a tracer most have nothing to compare: those of the host, of lines and of histograms
+apply, the others are named by not_applicable().
 """
 
 from __future__ import annotations
@@ -41,10 +44,11 @@ class Invariant:
     says: str
     tolerance: str  # empty: exact
     check: Callable[[Facts], Found]
+    untraced: bool = False  # also of a run without a tracer
 
 
 TABLE = (
-    Invariant("lines", "The end line counts the lines before it.", "", agree_counts.lines),
+    Invariant("lines", "The end line counts the lines before it.", "", agree_counts.lines, untraced=True),
     Invariant(
         "tracer",
         "The tracer lived from before the measured phase to after it.",
@@ -93,6 +97,7 @@ TABLE = (
         "n and sum of a histogram are those of its events, and its largest value is in its last bucket.",
         "",
         agree_counts.hist_sums,
+        untraced=True,
     ),
     Invariant(
         "requests", "Requests in the histogram = those in the load samples.", "", agree_counts.requests
@@ -142,7 +147,7 @@ TABLE = (
         agree_times.covered,
     ),
     Invariant("rounds", "Rounds are numbered one after the other and do not overlap.", "", agree_times.rounds),
-    Invariant("ledger", "Bytes hinted = received = discarded + skipped.", "", agree_host.ledger),
+    Invariant("ledger", "Bytes hinted = received = discarded + skipped.", "", agree_host.ledger, untraced=True),
     Invariant(
         "device bytes",
         "Bytes the device received = bytes in batches sent, at every host sample.",
@@ -155,6 +160,7 @@ TABLE = (
         "Guest RAM in host memory is at most what was given, and at most the whole process's.",
         "32 MiB beside the RAM; what was discarded between the two readings",
         agree_host.resident,
+        untraced=True,
     ),
     Invariant(
         "backed",
@@ -167,6 +173,7 @@ TABLE = (
         "Host memory falls by no more than was discarded or swapped out.",
         "2 MiB; a discard may be in the counters one sample earlier or later",
         agree_host.follows_discard,
+        untraced=True,
     ),
 )
 
@@ -185,6 +192,10 @@ LISTS = (
     "load_samples",
     "all_hists",
     "losses",
+    "marks",
+    "gauges",
+    "touches",
+    "logs",
 )
 
 
@@ -198,10 +209,20 @@ def of_guest(record: Record, guest: int) -> Record:
     return dataclasses.replace(record, guests=(record.guests[guest],), end=end, **mine)
 
 
+def applicable(record: Record) -> tuple[Invariant, ...]:
+    return tuple(i for i in TABLE if record.spec.traced or i.untraced)
+
+
+def not_applicable(record: Record) -> tuple[str, ...]:
+    """Names of the invariants about which the record of a run without a tracer says nothing."""
+    return tuple(i.name for i in TABLE if i not in applicable(record))
+
+
 def broken(record: Record, folder: Path | None = None) -> tuple[Broken, ...]:
     """Every invariant the record breaks, for each of its guests; folder: of the cell, with its console.log."""
     if len(record.guests) == 1:
         all_facts = [Facts(record, folder)]
     else:
         all_facts = [Facts(of_guest(record, g), None) for g in range(len(record.guests))]
-    return tuple(Broken(i.name, line, detail) for f in all_facts for i in TABLE for line, detail in i.check(f))
+    table = applicable(record)
+    return tuple(Broken(i.name, line, detail) for f in all_facts for i in table for line, detail in i.check(f))

@@ -16,19 +16,23 @@ from analysis.record.model import (
     Cell,
     End,
     EndGuest,
+    Gauge,
     GuestSample,
     Hist,
     HostSample,
     LoadLag,
     LoadLagMax,
     LoadSample,
+    Log,
     Loss,
     LossSum,
+    Mark,
     Phase,
     ProcExit,
     Record,
     Shortage,
     Stall,
+    Touch,
     TracerEdge,
     Violation,
 )
@@ -123,14 +127,20 @@ class _Builder:
         self._keep("tracer", "", TracerEdge)
         self._keep("hist", "", Hist, lambda h, o, place: self._new_hist(_hist(h, place), place))
         self._keep("loss", "", Loss)
-        # Nothing is computed from the others, as log lines or a new kind of event: they are checked all the same.
+        self._keep("mark", "", Mark)
+        self._keep("gauge", "", Gauge)
+        self._keep("touch", "", Touch)
+        self._keep("log", "", Log)
+        # Nothing is computed from the others, as a new kind of event: they are checked all the same.
         for shape in DESCRIPTION.lines:
             if shape.in_record and shape.type not in ("run", "end"):
                 _, kinds = self.readers.setdefault(shape.type, (shape.by, {}))
                 kinds.setdefault(shape.kind, line_reader(shape.type, shape.kind, self.schema, None))
 
     def _new_hist(self, h: Hist, place: Place) -> Hist:
-        if any((g.guest, g.name) == (h.guest, h.name) for g in self.lists[Hist]):
+        # A workload that runs the tracer itself may do so several times.
+        traced = self.run["spec"].traced
+        if traced and any((g.guest, g.name) == (h.guest, h.name) for g in self.lists[Hist]):
             raise bad(place, "name", f"second histogram {h.name!r}")
         return h
 
@@ -227,6 +237,10 @@ class _Builder:
             load_samples=self._list(LoadSample, sort=True),
             all_hists=self._list(Hist),
             losses=self._list(Loss),
+            marks=self._list(Mark),
+            gauges=self._list(Gauge),
+            touches=self._list(Touch),
+            logs=self._list(Log),
             end=self.end,
             nr_lines=self.nr_lines,
         )

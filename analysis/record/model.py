@@ -72,6 +72,11 @@ class Spec(_described("Spec", [DESCRIPTION.objects["spec"]], "raw")):
         """Memory the host gave the guest."""
         return self.mem_bytes + self.extra_bytes + self.overhead_bytes
 
+    @property
+    def traced(self) -> bool:
+        """The guest's init ran the tracer; else the workload brought its own observers, or none."""
+        return (self.params or {}).get("tracer") != "off"
+
 
 class Colour(_object("colours")):
     __slots__ = ()
@@ -211,6 +216,30 @@ class Hist(_line("Hist", "hist")):
     __slots__ = ()
 
 
+class Mark(_line("Mark", "mark")):
+    """A part that is gauged begins."""
+
+    __slots__ = ()
+
+
+class Gauge(_line("Gauge", "gauge")):
+    """What the guest executed since the mark of that name."""
+
+    __slots__ = ()
+
+
+class Touch(_line("Touch", "touch")):
+    """Memory was taken and each page of it touched once; histograms whose names begin with its name follow."""
+
+    __slots__ = ()
+
+
+class Log(_line("Log", "log")):
+    """A line of output of init, the tracer or the workload."""
+
+    __slots__ = ()
+
+
 class Loss(_line("Loss", "loss")):
     __slots__ = ()
 
@@ -300,6 +329,10 @@ class Record:
     load_samples: tuple[LoadSample, ...]
     all_hists: tuple[Hist, ...]
     losses: tuple[Loss, ...]
+    marks: tuple[Mark, ...]
+    gauges: tuple[Gauge, ...]
+    touches: tuple[Touch, ...]
+    logs: tuple[Log, ...]
     end: End
     nr_lines: int  # between run and end, as found
 

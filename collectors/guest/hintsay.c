@@ -36,6 +36,10 @@
 #define MAX_TEXT	360
 #define SHORT_LINE	4000
 #define FILE_BYTES	(512 * 1024)
+/* A piece of an artefact: with every byte an escape of six it is still a line. */
+#define PIECE_BYTES	10000
+/* What a record may have of one (record.json): more would fail the cell. */
+#define ARTEFACT_BYTES	(64ULL << 20)
 
 static char short_line[SHORT_LINE];
 /* Of hello only: a process that copies a log should be small. */
@@ -47,6 +51,7 @@ static const char usage_text[] =
 "       hintsay bye STATUS\n"
 "       hintsay phase NAME begin|end [INDEX]\n"
 "       hintsay log SRC\n"
+"       hintsay artefact NAME\n"
 "Writes one line of the guest stream to file descriptor 3.\n"
 "  hello   what this guest is: memory, zones, negotiated balloon features,\n"
 "          page reporting parameters\n"
@@ -54,12 +59,17 @@ static const char usage_text[] =
 "  bye     the exit status of the workload (0-255)\n"
 "  phase   a part of the workload begins or ends; INDEX counts repetitions\n"
 "  log     one line for each line of standard input, SRC says from whom\n"
+"  artefact\n"
+"          hands standard input out as the cell's file artefacts/NAME: text, at\n"
+"          most 64 MiB, of which a second call appends more; not while measured\n"
 "Names are 1-64 characters of a-z 0-9 - _ .\n"
 "Examples:\n"
 "  hintsay phase measure begin\n"
 "  make 2>&1 | hintsay log workload\n"
 "  hintsay phase round end 7 3>>work.jsonl\n"
-"Exit status: 0 done, 2 wrong usage, 69 the line could not be written.\n";
+"  hintsay artefact trace </sys/kernel/tracing/trace\n"
+"Exit status: 0 done, 1 an artefact was cut, 2 wrong usage, 69 the line could not\n"
+"be written.\n";
 
 static int usage_error(const char *what, const char *value)
 {
@@ -330,18 +340,23 @@ static int say_phase(int argc, char **argv)
 	return finish(&w, "phase");
 }
 
+/* A string in JSON cannot hold a NUL, and jw__str() would stop at it. */
+static void end_text(char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (!text[i])
+			text[i] = '?';
+	}
+	text[len] = '\0';
+}
+
 static int say_text(const char *src, char *text, size_t len)
 {
 	struct jw w;
 
 	while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
 		len--;
-	text[len] = '\0';
-	/* A string in JSON cannot hold a NUL, and jw__str() would stop at it. */
-	for (size_t i = 0; i < len; i++) {
-		if (!text[i])
-			text[i] = '?';
-	}
+	end_text(text, len);
 	begin(&w, "log");
 	jw__u64(&w, "t_ns", time__now_ns());
 	jw__str(&w, "src", src);
@@ -405,6 +420,61 @@ static int say_log(const char *src)
 	return status;
 }
 
+static int say_piece(const char *name, char *line, char *text, size_t len)
+{
+	struct jw w;
+
+	end_text(text, len);
+	jw__init(&w, line, JW_LINE_MAX);
+	jw__obj_begin(&w, NULL);
+	jw__str(&w, "type", "artefact");
+	jw__u64(&w, "t_ns", time__now_ns());
+	jw__str(&w, "name", name);
+	jw__str(&w, "text", text);
+	return finish(&w, "artefact");
+}
+
+static int say_artefact(const char *name)
+{
+	static char text[PIECE_BYTES + 1], rest[4];
+	char *line = malloc(JW_LINE_MAX);
+	uint64_t left = ARTEFACT_BYTES;
+	size_t len = 0, cut;
+	int status = 0;
+	ssize_t n;
+
+	if (!is_word(name) || name[0] == '.' || name[0] == '-')
+		return usage_error("not a name of an artefact", name);
+	if (!line) {
+		fprintf(stderr, "hintsay: no memory for a line\n");
+		return EXIT_INFRA;
+	}
+	while (!status && (n = read(STDIN_FILENO, text + len, PIECE_BYTES - len)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			perror("hintsay: cannot read standard input");
+			return EXIT_INFRA;
+		}
+		len += (size_t)n;
+		if (len > left) {
+			fprintf(stderr, "hintsay: artefact %s is cut at 64 MiB: hand out less, or in "
+				"several files\n", name);
+			status = say_piece(name, line, text, (size_t)left);
+			return status ? status : EXIT_FAILED;
+		}
+		if (len < PIECE_BYTES)
+			continue;
+		cut = unfinished(text, len);
+		memcpy(rest, text + len - cut, cut);
+		left -= len - cut;
+		status = say_piece(name, line, text, len - cut);
+		memcpy(text, rest, cut);
+		len = cut;
+	}
+	return status || !len ? status : say_piece(name, line, text, len);
+}
+
 int main(int argc, char **argv)
 {
 	const char *cmd = argc > 1 ? argv[1] : "";
@@ -423,6 +493,8 @@ int main(int argc, char **argv)
 		return say_phase(argc - 2, argv + 2);
 	if (!strcmp(cmd, "log") && argc == 3)
 		return say_log(argv[2]);
+	if (!strcmp(cmd, "artefact") && argc == 3)
+		return say_artefact(argv[2]);
 	return usage_error(argc > 1 ? "unknown command or wrong number of arguments" :
 			   "nothing to say", argc > 1 ? cmd : NULL);
 }

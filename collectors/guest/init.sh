@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Process 1 of the guest once the payload is unpacked (docs/guest.md): starts
-# the tracer, runs the workload, says how it ended, powers off. It reads the
-# cell from fw_cfg and writes only to the two ports and the console.
+# the tracer (unless the cell is without), runs the workload, says how it ended,
+# powers off. It reads the cell from fw_cfg and writes only to the two ports and
+# the console.
 #
 # While the workload runs this shell does nothing but wait: it starts no
 # program and reads no file, so it is no part of what is measured.
@@ -81,6 +82,11 @@ set -a
 . $cell
 set +a
 
+case ${HINT_P_TRACER:=on} in
+on | off) ;;
+*) give_up "parameter tracer is '$HINT_P_TRACER'; allowed: on, off" ;;
+esac
+
 # The kernel turns transparent huge pages and khugepaged off below 512 MiB of
 # memory and decides so before the balloon driver has taken the buffer: arms
 # of the same size X would differ. Hence say it in every arm. Starting
@@ -104,36 +110,65 @@ hintsay hello
 
 # What tracer and workload print goes into the record, line by line.
 mkfifo $HINT_DIR/tracer.out $HINT_DIR/workload.out
-hintsay log tracer <$HINT_DIR/tracer.out &
-tracer_reader=$!
-# What these ask for is not the workload's: their own names, and those of the
-# workload's load generator and other helpers, one a line in its file `own`.
-set -- --own init --own hintsay
-if [ -r $HINT_DIR/workload/own ]; then
-	while read -r name || [ -n "$name" ]; do
-		case $name in
-		'' | '#'*) ;;
-		*) set -- "$@" --own "$name" ;;
-		esac
-	done <$HINT_DIR/workload/own
-fi
-hinttrace --stream "$trace_port" --objects $HINT_DIR/bpf "$@" \
-	--ready $HINT_DIR/tracer.ready >$HINT_DIR/tracer.out 2>&1 3>&- &
-tracer=$!
-# 30 s of guest time: attaching takes under one.
-tries=300
-while [ ! -e $HINT_DIR/tracer.ready ]; do
-	tries=$((tries - 1))
-	if [ $tries -eq 0 ] || ! kill -0 $tracer 2>/dev/null; then
-		kill $tracer 2>/dev/null
-		drained $tracer_reader
-		give_up "the tracer did not become ready"
+
+start_tracer() {
+	hintsay log tracer <$HINT_DIR/tracer.out &
+	tracer_reader=$!
+	# What these ask for is not the workload's: their own names, and those of the
+	# workload's load generator and other helpers, one a line in its file `own`.
+	set -- --own init --own hintsay
+	if [ -r $HINT_DIR/workload/own ]; then
+		while read -r name || [ -n "$name" ]; do
+			case $name in
+			'' | '#'*) ;;
+			*) set -- "$@" --own "$name" ;;
+			esac
+		done <$HINT_DIR/workload/own
 	fi
-	sleep 0.1
-done
+	hinttrace --stream "$trace_port" --objects $HINT_DIR/bpf "$@" \
+		--ready $HINT_DIR/tracer.ready >$HINT_DIR/tracer.out 2>&1 3>&- &
+	tracer=$!
+	# 30 s of guest time: attaching takes under one.
+	tries=300
+	while [ ! -e $HINT_DIR/tracer.ready ]; do
+		tries=$((tries - 1))
+		if [ $tries -eq 0 ] || ! kill -0 $tracer 2>/dev/null; then
+			kill $tracer 2>/dev/null
+			drained $tracer_reader
+			give_up "the tracer did not become ready"
+		fi
+		sleep 0.1
+	done
+}
+
+# SIGTERM is the tracer's clean end: it writes its totals, then exits. One that
+# was gone before has not seen what is to be reported: no status of the workload
+# is worth anything then. (1: it lost events, which its own lines say.)
+end_tracer() {
+	alive=0
+	[ -e "/proc/$tracer/exe" ] && alive=1
+	kill -TERM "$tracer" 2>/dev/null
+	wait "$tracer"
+	tracer_status=$?
+	drained "$tracer_reader"
+	if [ $alive -eq 0 ] || [ $tracer_status -gt 1 ]; then
+		echo "the tracer did not live to the end of the workload: status $tracer_status" |
+			hintsay log init
+		status=$EX_INFRA
+	fi
+}
+
+# Without a tracer its port is for what the workload watches with.
+case $HINT_P_TRACER in
+on) start_tracer ;;
+off)
+	HINT_TRACE_PORT=$trace_port
+	export HINT_TRACE_PORT
+	;;
+esac
 
 if [ "${HINT_SHELL:-0}" = 1 ]; then
-	log "shell of arm ${HINT_ARM:-?}: the tracer runs (try 'hinttrace -d 5'); 'exit' ends the guest"
+	log "shell of arm ${HINT_ARM:-?}: the tracer is $HINT_P_TRACER (try 'hinttrace -d 5'); 'exit' ends the guest"
 	setsid -c sh -c 'echo 0 >/proc/self/oom_score_adj; cd /run/hint; exec sh -i' \
 		</dev/ttyS0 >/dev/ttyS0 2>&1
 	status=0
@@ -149,20 +184,7 @@ else
 	drained $workload_reader
 fi
 
-# SIGTERM is the tracer's clean end: it writes its totals, then exits. One that
-# was gone before has not seen what is to be reported: no status of the workload
-# is worth anything then. (1: it lost events, which its own lines say.)
-alive=0
-[ -e /proc/$tracer/exe ] && alive=1
-kill -TERM $tracer 2>/dev/null
-wait $tracer
-tracer_status=$?
-drained $tracer_reader
-if [ $alive -eq 0 ] || [ $tracer_status -gt 1 ]; then
-	echo "the tracer did not live to the end of the workload: status $tracer_status" |
-		hintsay log init
-	status=$EX_INFRA
-fi
+[ "$HINT_P_TRACER" = off ] || end_tracer
 hintsay sync
 hintsay bye $status
 power_off

@@ -244,6 +244,21 @@ def ledger(m: Machine) -> None:
     m.shutdown()
 
 
+def untraced(m: Machine) -> None:
+    """No tracer; the workload marks, gauges and hands a file out in two pieces, or one of an odd name."""
+    m.sync(1 * SEC)
+    m.hello()
+    m.line("trace", {"type": "mark", "t_ns": 2 * SEC, "name": "all"})
+    m.line("trace", {"type": "gauge", "t_ns": 3 * SEC, "name": "all", "elapsed_ns": SEC, "elapsed_tsc": SEC,
+                     "idle_ns": 0, "free_pages": 1})  # fmt: skip
+    for text in os.environ.get("FAKE_ARTEFACT", "trace=one\n|trace=two\u00e4\n").split("|"):
+        name, _, text = text.partition("=")
+        m.line("work", {"type": "artefact", "t_ns": 4 * SEC, "name": name, "text": text})
+    m.sync(60 * SEC)
+    m.line("work", {"type": "bye", "status": 0})
+    m.shutdown()
+
+
 def measure_twice(m: Machine) -> None:
     for _ in range(2):
         m.line("work", {"type": "phase", "t_ns": 1, "name": "measure", "edge": "begin"})
@@ -314,8 +329,9 @@ def main() -> None:
     elif mode == "old-qemu":
         del m.stats["violations"]
         m.serve(600)
-    elif mode in ("ledger", "says", "gives-up", "sleeper"):
-        {"ledger": ledger, "says": says, "gives-up": gives_up, "sleeper": sleeper}[mode](m)
+    elif mode in ("ledger", "says", "gives-up", "sleeper", "untraced"):
+        {"ledger": ledger, "says": says, "gives-up": gives_up, "sleeper": sleeper,
+         "untraced": untraced}[mode](m)  # fmt: skip
     elif mode == "flood":
         flood(m)
     else:

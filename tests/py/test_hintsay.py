@@ -47,3 +47,36 @@ def test_a_character_is_not_cut() -> None:
 def test_what_is_no_text_does_not_hold_it_up() -> None:
     assert len(texts(b"\xf0" * 800)) == 3
     assert texts(b"a\x00b\n") == ["a?b"]
+
+
+def artefact(name: str, text: bytes) -> tuple[int, str, list[dict]]:
+    """Exit status, what it complained of, the lines."""
+    with tempfile.NamedTemporaryFile() as stream:
+        done = subprocess.run(["sh", "-c", f"exec {HINTSAY} artefact {name} 3>{stream.name}"], input=text,
+                              capture_output=True)  # fmt: skip
+        return done.returncode, done.stderr.decode(), [json.loads(x) for x in stream.read().splitlines()]
+
+
+def test_an_artefact_comes_in_pieces() -> None:
+    text = "".join(f"kworker/0:1-10 [000] {i}: \t\"p\u00e4ge\u20ac\"\n" for i in range(3000))
+    status, _, lines = artefact("trace", text.encode())
+    assert status == 0 and len(lines) > 5
+    assert {(x["type"], x["name"]) for x in lines} == {("artefact", "trace")}
+    assert "".join(x["text"] for x in lines) == text
+    assert artefact("nothing", b"")[::2] == (0, [])
+
+
+def test_the_worst_piece_is_still_a_line() -> None:
+    status, _, lines = artefact("bytes", b"\x01\x00" * 20_000)
+    assert status == 0 and "".join(x["text"] for x in lines) == "\x01?" * 20_000
+
+
+def test_an_artefact_is_cut_at_what_a_record_may_have() -> None:
+    status, err, lines = artefact("big", b"x" * ((64 << 20) + 1))
+    assert status == 1 and "cut at 64 MiB" in err
+    assert sum(len(x["text"]) for x in lines) == 64 << 20
+
+
+def test_an_artefact_has_a_plain_name() -> None:
+    for name in ("..", ".x", "-x", "a/b", "''"):
+        assert artefact(name, b"x")[::2] == (2, []), name

@@ -3,6 +3,7 @@
 /* LIBS: -ljansson -lnettle */
 /* The record of a cell with two guests and with artefacts. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -143,11 +144,44 @@ static void test_artefacts(void)
 	json_decref(list);
 }
 
+static uint64_t size_of(const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return str__fmt(path, sizeof(path), "%s/artefacts/%s", dir, name) || stat(path, &st)
+	       ? UINT64_MAX : (uint64_t)st.st_size;
+}
+
+/* A guest hands out as much as a record may list, and not a byte more. */
+static void test_handing_out(void)
+{
+	struct artefacts a = { .dir = dir };
+	char path[PATH_MAX];
+
+	is_s64(artefacts__append(&a, "new", "one\n"), 0, "a piece");
+	is_s64(artefacts__append(&a, "new", "two\n"), 0, "and another");
+	is_u64(size_of("new"), 8, "of one file");
+	is_u64(a.nr, 1, "which counts once");
+	is_s64(artefacts__append(&a, "..", "x"), -EINVAL, "no way up");
+	is_s64(artefacts__append(&a, ".hidden", "x"), -EINVAL, "nothing hidden");
+	is_s64(artefacts__append(&a, "guest-1", "x"), -EINVAL, "nor the folder of a guest");
+	ok(artefacts__append(&a, "link", "x") < 0, "nor through a link");
+	ok(!str__fmt(path, sizeof(path), "%s/artefacts/new", dir) &&
+	   !truncate(path, RECORD_MAX_ARTEFACT_BYTES - 2), "a file all but full");
+	is_s64(artefacts__append(&a, "new", "abc"), -EFBIG, "no piece beyond the bound");
+	is_s64(artefacts__append(&a, "new", "ab"), 0, "but one up to it");
+	is_u64(size_of("new"), RECORD_MAX_ARTEFACT_BYTES, "and that is all");
+	a.nr = RECORD_MAX_ARTEFACTS;
+	is_s64(artefacts__append(&a, "one-more", "x"), -EFBIG, "nor one file more");
+}
+
 int main(void)
 {
 	ok(mkdtemp(dir) != NULL, "a folder");
 	test_two_guests();
 	test_artefacts();
+	test_handing_out();
 	dir__remove(dir);
 	return tap__done();
 }

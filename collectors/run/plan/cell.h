@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define CELL_SCHEMA	2
 #define CELL_NAME_MAX	64
@@ -77,6 +78,14 @@ uint64_t cell__ram_bytes(const struct cell *c);
 uint64_t cell__overhead(uint64_t mem_bytes, uint64_t extra_bytes);
 /* Seed for everything inside the guest: repeats differ, arms do not. */
 uint64_t cell__guest_seed(const struct cell *c);
+
+/* Does the guest's init start the tracer? Else the workload brings its own observers, or none. */
+static inline bool cell__is_traced(const struct cell *c)
+{
+	const char *tracer = json_string_value(json_object_get(c->params, "tracer"));
+
+	return !tracer || strcmp(tracer, "off");
+}
 
 /* Shell assignments for the guest (fw_cfg): a fresh string, or NULL. */
 char *cell__env(const struct cell *c);

@@ -156,3 +156,45 @@ int artefacts__list(const char *dir, json_t **list)
 		*list = l.list;
 	return err;
 }
+
+/* Open for appending; *is_new says whether it was not there. */
+static int open_piece(const char *dir, const char *name, bool *is_new)
+{
+	const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+	char path[PATH_MAX];
+	int fd, err;
+
+	err = str__fmt(path, sizeof(path), "%s/artefacts", dir) ?: dir__make(path) ?:
+	      str__fmt(path, sizeof(path), "%s/artefacts/%s", dir, name);
+	if (err)
+		return err;
+	fd = open(path, flags);
+	*is_new = fd < 0 && errno == ENOENT;
+	if (*is_new)
+		fd = open(path, flags | O_CREAT | O_EXCL, 0666);
+	return fd < 0 ? -errno : fd;
+}
+
+int artefacts__append(struct artefacts *a, const char *name, const char *text)
+{
+	size_t len = strlen(text);
+	struct stat st;
+	bool is_new;
+	int fd, err = 0;
+
+	if (!is_name(name) || is_guest_dir(name))
+		return -EINVAL;
+	fd = open_piece(a->dir, name, &is_new);
+	if (fd < 0)
+		return fd;
+	a->nr += is_new;
+	if (fstat(fd, &st))
+		err = -errno;
+	else if (a->nr > RECORD_MAX_ARTEFACTS ||
+		 (uint64_t)st.st_size + len > RECORD_MAX_ARTEFACT_BYTES)
+		err = -EFBIG;
+	else
+		err = fd__write_all(fd, text, len);
+	close(fd);
+	return err;
+}

@@ -16,4 +16,17 @@
  */
 int artefacts__list(const char *dir, json_t **list);
 
+/* What the guest of one cell has handed out so far. */
+struct artefacts {
+	const char *dir;	/* of the cell */
+	unsigned int nr;	/* files */
+};
+
+/*
+ * Append a piece to the file of that name. -EINVAL for an odd name, -EFBIG when
+ * the file would be too large or one too many; how much it is in sum is bounded
+ * by the stream it comes in (GUEST_STREAM_MAX).
+ */
+int artefacts__append(struct artefacts *a, const char *name, const char *text);
+
 #endif

@@ -157,6 +157,10 @@ void ledger__check(struct ledger *l, const struct cell *c, const struct guest *g
 	uint32_t b;
 
 	memset(l, 0, sizeof(*l));
+	if (!cell__is_traced(c)) {
+		unknown(l, "the cell is without a tracer");
+		return;
+	}
 	if (g->loss_of_batches) {
 		unknown(l, "the tracer lost batch records");
 		return;

@@ -205,6 +205,14 @@ const char *guest__tracer_gap(const struct guest *g, char *buf, size_t size)
 	return buf;
 }
 
+static int take_artefact(struct guest *g, const json_t *line)
+{
+	const char *name = json_string_value(json_object_get(line, "name"));
+	const char *text = json_string_value(json_object_get(line, "text"));
+
+	return g->artefact ? g->artefact(g->artefact_arg, name, text) : 0;
+}
+
 /* What the runner itself needs of a line that passed. */
 static int note_line(struct guest *g, enum guest_port port, enum line_type type, json_t *line)
 {
@@ -238,6 +246,8 @@ static int note_line(struct guest *g, enum guest_port port, enum line_type type,
 	case LINE_SYNC:
 		note_sync(g, line);
 		return 0;
+	case LINE_ARTEFACT:
+		return take_artefact(g, line);
 	case LINE_HELLO:
 		if (g->hello)
 			return -EEXIST;
@@ -286,7 +296,7 @@ static void take_line(void *arg, char *text, size_t len, uint64_t offset, bool t
 
 		if (offset_ns < g->min_offset_ns)
 			g->min_offset_ns = offset_ns;
-		if (type != LINE_SYNC)
+		if (type != LINE_SYNC && type != LINE_ARTEFACT)
 			err = keep_line(g, ctx->port, get(line, "t_ns"), offset, len);
 	}
 	if (!err)
@@ -294,6 +304,9 @@ static void take_line(void *arg, char *text, size_t len, uint64_t offset, bool t
 	json_decref(line);
 	if (err == -EEXIST)
 		count_bad(g, ctx->port, offset, "said twice: hello, bye or the beginning of measure");
+	else if (err == -EFBIG || err == -EINVAL)
+		count_bad(g, ctx->port, offset, "an artefact of an odd name, or larger or more than "
+			  "a cell may have");
 	else if (err == -E2BIG)
 		g->full = true;
 	else if (err)

@@ -53,6 +53,9 @@ struct sync_point {
 	uint64_t t_ns, tsc;
 };
 
+/* A piece of a file that the guest hands out. 0, or -errno: it is refused. */
+typedef int (*artefact_fn)(void *arg, const char *name, const char *text);
+
 struct guest {
 	struct lines lines[NR_PORTS];
 	struct line_ref *refs;
@@ -73,6 +76,8 @@ struct guest {
 	struct last_words words[NR_SPEAKERS];
 	struct span tracer;	/* its own lines say so: attached, last word */
 	struct span measure;	/* the measured part */
+	artefact_fn artefact;	/* NULL: nobody takes them */
+	void *artefact_arg;
 	bool full;		/* more lines than can be kept: the cell must end */
 	int err;		/* -ENOMEM */
 };

@@ -49,6 +49,22 @@ static void first_line(const char *path, char *out, size_t size)
 	fclose(f);
 }
 
+/* The word in brackets, which is the one in force: "always [madvise] never". */
+static void choice_in_force(const char *path, char *out, size_t size)
+{
+	char *end, *begin;
+
+	first_line(path, out, size);
+	begin = strchr(out, '[');
+	end = begin ? strchr(begin, ']') : NULL;
+	if (!end) {
+		*out = '\0';
+		return;
+	}
+	*end = '\0';
+	memmove(out, begin + 1, (size_t)(end - begin));
+}
+
 /* The commit, with "+" when there are changes; "" outside a git checkout. */
 static void revision(const char *root, char *out, size_t size)
 {
@@ -66,7 +82,7 @@ static void revision(const char *root, char *out, size_t size)
 
 json_t *host__facts(const char *root, const char *qemu_version, const char *qemu_cmd)
 {
-	char cpu[256], microcode[64], governor[64], commit[128];
+	char cpu[256], microcode[64], governor[64], commit[128], thp[128], thp_defrag[128];
 	struct utsname uts;
 
 	if (uname(&uts))
@@ -75,8 +91,11 @@ json_t *host__facts(const char *root, const char *qemu_version, const char *qemu
 	cpuinfo("microcode", microcode, sizeof(microcode));
 	first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
 		   governor, sizeof(governor));
+	choice_in_force("/sys/kernel/mm/transparent_hugepage/enabled", thp, sizeof(thp));
+	choice_in_force("/sys/kernel/mm/transparent_hugepage/defrag", thp_defrag,
+			sizeof(thp_defrag));
 	revision(root, commit, sizeof(commit));
-	return json_pack("{s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "release", text_or_null(uts.release),
 			 "cpu", text_or_null(cpu),
 			 "nr_cpus", (int)sysconf(_SC_NPROCESSORS_ONLN),
@@ -84,5 +103,7 @@ json_t *host__facts(const char *root, const char *qemu_version, const char *qemu
 			 "qemu_cmd", text_or_null(qemu_cmd),
 			 "revision", text_or_null(commit),
 			 "governor", text_or_null(governor),
-			 "microcode", text_or_null(microcode));
+			 "microcode", text_or_null(microcode),
+			 "thp", text_or_null(thp),
+			 "thp_defrag", text_or_null(thp_defrag));
 }

@@ -25,6 +25,14 @@ static int add_fields(char *buf, size_t size, json_t *fields, const char *betwee
 	return 0;
 }
 
+/*
+ * Without a tracer the device itself says what came when: every batch, and every
+ * write to a port of the guest, in the order in which QEMU saw them (qemu.log).
+ */
+static char *const device_trace[] = {
+	"-trace", "virtio_balloon_report", "-trace", "virtio_console_flush_buf", NULL,
+};
+
 int cell_machine__init(struct cell_machine *cm, const struct cell *c, const struct images *im,
 		       const char *payload, const char *dir)
 {
@@ -37,6 +45,7 @@ int cell_machine__init(struct cell_machine *cm, const struct cell *c, const stru
 		.seed = (uint32_t)(cell__guest_seed(c) & UINT32_MAX),
 		.ram_bytes = cell__ram_bytes(c), .vcpus = c->vcpus,
 		.agent_fd = -1, .qmp_fd = -1,
+		.more = cell__is_traced(c) ? NULL : device_trace,
 	};
 	return str__fmt(cm->env, sizeof(cm->env), "%s/cell.env", dir) ?:
 	       str__fmt(cm->console, sizeof(cm->console), "%s/console.log", dir) ?:

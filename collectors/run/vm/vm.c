@@ -15,6 +15,7 @@
 
 #include "common/time.h"
 #include "run/plan/arms.h"
+#include "run/record/artefacts.h"
 #include "run/record/record.h"
 #include "run/vm/child.h"
 #include "run/vm/host.h"
@@ -45,6 +46,7 @@ struct vm {
 	const char *dir;
 	const struct vm_limits *limits;
 	struct guest guest;
+	struct artefacts artefacts;
 	struct console console;
 	struct qmp qmp;
 	struct tails tails;
@@ -133,6 +135,18 @@ static void read_signals(struct vm *vm)
 		vm->pid = 0;
 		enter(vm, STAGE_GONE);
 	}
+}
+
+/* What the guest did wrong is the stream's failure; what this machine cannot do is not. */
+static int take_artefact(void *arg, const char *name, const char *text)
+{
+	struct vm *vm = arg;
+	int err = artefacts__append(&vm->artefacts, name, text);
+
+	if (!err || err == -EINVAL || err == -EFBIG)
+		return err;
+	fail(vm, FAIL_INFRASTRUCTURE, "cannot write artefacts/%s: %s", name, strerror(-err));
+	return 0;
 }
 
 /* A guest in which another mechanism runs than was asked for is no use to anyone. */
@@ -354,7 +368,8 @@ static void judge(struct vm *vm, bool was_killed)
 		     (unsigned long long)g->nr_bad, g->first_bad);
 	if (was_killed)
 		return;		/* it could not say more */
-	if (g->hello && g->has_bye && !has_given_up(vm) && guest__tracer_gap(g, why, sizeof(why)))
+	if (cell__is_traced(vm->cell) && g->hello && g->has_bye && !has_given_up(vm) &&
+	    guest__tracer_gap(g, why, sizeof(why)))
 		fail(vm, FAIL_TRACER, "%s", why);
 	if (!g->hello)
 		fail(vm, FAIL_BOOT, "the guest ended before it said hello");
@@ -410,6 +425,8 @@ static int prepare(struct vm *vm, struct qemu_args *args, const struct images *i
 	      cell_machine__init(&cm, vm->cell, im, payload, vm->dir);
 	if (err)
 		return err;
+	vm->guest.artefact = take_artefact;
+	vm->guest.artefact_arg = vm;
 	/*
 	 * QMP goes over a socket pair that QEMU inherits: there is no name in a
 	 * file system that another user could open or a crash could leave.
@@ -444,7 +461,7 @@ int vm__run(const struct cell *c, const struct images *im, const char *root,
 	    const char *payload, const char *dir, const struct vm_limits *limits)
 {
 	struct vm vm = {
-		.cell = c, .dir = dir, .limits = limits,
+		.cell = c, .dir = dir, .limits = limits, .artefacts = { .dir = dir },
 		.tails = { { -1, -1, -1 }, -1 }, .signal_fd = -1, .qmp_fd = -1,
 	};
 	struct qemu_args args = { .nr = 0 };
