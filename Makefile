@@ -77,6 +77,7 @@ Variables of run (the defaults are those of the experiment):
                          EXPERIMENT=delay varies ACK_DELAY, about 20 minutes
   PARAM="rate=400 threads=2"       parameters of the workload (make list)
   ARMS="none reporting buffer"     mechanisms to compare
+  CONTROLS=with|without  whether the controls of an arm come along
   REPEATS=3              boots of each arm
   MEM=512M BUFFER=64M    memory sold to the guest; hinting buffer
   ACK_DELAY=200ms        time the modelled host takes to answer a batch;
@@ -322,7 +323,7 @@ python = $(shell images/host/python.sh numpy scipy matplotlib jinja2 || echo fal
 # option,NAME,VARIABLE: --NAME VALUE when the variable is given.
 option = $(if $(strip $($(2))),--$(1) $(call quote,$($(2))))
 run_options = $(call option,workload,WORKLOAD) $(call option,experiment,EXPERIMENT) \
-	$(call option,arms,ARMS) \
+	$(call option,arms,ARMS) $(call option,controls,CONTROLS) \
 	$(call option,repeats,REPEATS) $(call option,mem,MEM) \
 	$(call option,buffer,BUFFER) $(call option,ack-delay,ACK_DELAY) \
 	$(call option,clock,CLOCK) $(call option,accel,ACCEL) \

@@ -86,8 +86,8 @@ static int check_parts(const struct session *s, const struct cell *c)
 		{ "kernel", c->kernel, s->images.kernel_id },
 		{ "QEMU", c->qemu, s->images.qemu_id },
 		{ "guest root", c->rootfs, s->images.rootfs_id },
-		{ "set of guest tools", c->tools, s->payload.tools_hash },
-		{ "workload", c->workload_hash, s->payload.workload_hash },
+		{ "set of guest tools", c->tools, s->matrices[0].payload.tools_hash },
+		{ "workload", c->workload_hash, s->matrices[0].payload.workload_hash },
 	};
 	size_t i;
 
@@ -124,6 +124,8 @@ static int load_cell(struct session *s, struct cell *c)
 static int command_cell(int argc, char **argv)
 {
 	struct session s;
+	struct session_matrix *m = &s.matrices[0];
+	struct settings *set;
 	struct cell c;
 	struct plan plan = { &c, 1 };
 	char out[PATH_MAX];
@@ -141,18 +143,22 @@ static int command_cell(int argc, char **argv)
 		goto out_session;
 	strcpy(c.experiment, "again");
 	strcpy(s.opts.experiment.name, c.experiment);
-	if (workload__find(&s.workload, s.opts.root,
-			   s.opts.has_workload ? s.opts.settings.workload : c.workload) ||
-	    workload__find_built(&s.workload, s.opts.root) ||
+	set = opts__settings(&s.opts);
+	if (workload__find(&m->workload, s.opts.root,
+			   s.opts.has_workload ? set->workload : c.workload) ||
+	    workload__find_built(&m->workload, s.opts.root) ||
 	    session__results(&s, out))
 		goto out_cell;
-	strcpy(s.opts.settings.accel, c.accel);
-	strcpy(s.opts.settings.clock, c.clock);
+	strcpy(set->accel, c.accel);
+	strcpy(set->clock, c.clock);
+	c.jobs = 1;
+	c.time_limit_ns = set->time_limit_ns;
+	c.hang_limit_ns = set->hang_limit_ns;
 	status = session__find_machine(&s);
 	if (status)
 		goto out_cell;
 	status = EXIT_INFRASTRUCTURE;
-	if (payload__write(&s.payload, NULL, s.opts.payload_dir, s.workload.built))
+	if (payload__write(&m->payload, NULL, s.opts.payload_dir, m->workload.built))
 		goto out_cell;
 	status = EXIT_USAGE;
 	if (!check_parts(&s, &c))
@@ -174,9 +180,9 @@ static int cell_of_arm(struct session *s, struct plan *plan, struct cell *c)
 		say__error("a guest on a terminal needs --arm ARM or --cell DIR (see --help)");
 		return EXIT_USAGE;
 	}
-	strcpy(s->opts.settings.arms, s->opts.arm);
-	s->opts.settings.repeats = 1;
-	json_object_clear(s->opts.experiment.vary);
+	strcpy(opts__settings(&s->opts)->arms, s->opts.arm);
+	opts__settings(&s->opts)->repeats = 1;
+	json_object_clear(s->opts.experiment.matrices[0].vary);
 	status = session__make_plan(s, plan);
 	for (i = 0; !status && i < plan->nr; i++) {
 		if (strcmp(plan->cells[i].arm, s->opts.arm))
@@ -199,6 +205,8 @@ static int set_real_clock(struct cell *c)
 static int on_terminal(int argc, char **argv, unsigned int how)
 {
 	struct session s;
+	struct session_matrix *m = &s.matrices[0];
+	struct settings *set;
 	struct plan plan = { .nr = 0 };
 	struct cell c = { .text = NULL };
 	bool has_workload = true, has_own_clock;
@@ -208,6 +216,7 @@ static int on_terminal(int argc, char **argv, unsigned int how)
 	status = session__init(&s, argc, argv);
 	if (status)
 		return status;
+	set = opts__settings(&s.opts);
 	status = EXIT_USAGE;
 	if (*s.opts.file && load_cell(&s, &c))
 		goto out;
@@ -215,29 +224,29 @@ static int on_terminal(int argc, char **argv, unsigned int how)
 	has_own_clock = *s.opts.file && how & TERMINAL_HALTED;
 	if (!*s.opts.file)
 		how |= TERMINAL_SHELL;
-	choice = *s.opts.file && !s.opts.has_workload ? c.workload : s.opts.settings.workload;
+	choice = *s.opts.file && !s.opts.has_workload ? c.workload : set->workload;
 	if (!strcmp(choice, "none")) {
 		has_workload = false;
-		strcpy(s.workload.name, "none");
-	} else if (workload__find(&s.workload, s.opts.root, choice) ||
-		   workload__find_built(&s.workload, s.opts.root)) {
+		strcpy(m->workload.name, "none");
+	} else if (workload__find(&m->workload, s.opts.root, choice) ||
+		   workload__find_built(&m->workload, s.opts.root)) {
 		goto out;
 	}
-	strcpy(s.opts.settings.clock, has_own_clock ? c.clock : "real");
-	if (*s.opts.file && !strcmp(s.opts.settings.accel, "auto"))
-		strcpy(s.opts.settings.accel, c.accel);
+	strcpy(set->clock, has_own_clock ? c.clock : "real");
+	if (*s.opts.file && !strcmp(set->accel, "auto"))
+		strcpy(set->accel, c.accel);
 	status = session__find_machine(&s);
 	if (status)
 		goto out;
 	status = EXIT_INFRASTRUCTURE;
-	if (payload__write(&s.payload, NULL, s.opts.payload_dir,
-			   has_workload ? s.workload.built : NULL))
+	if (payload__write(&m->payload, NULL, s.opts.payload_dir,
+			   has_workload ? m->workload.built : NULL))
 		goto out;
 	status = *s.opts.file ? EXIT_DONE : cell_of_arm(&s, &plan, &c);
 	if (!status)
 		status = !has_own_clock && set_real_clock(&c) ? EXIT_INFRASTRUCTURE
 			: shell__run(&c, &s.images, s.opts.payload_dir,
-				     has_workload ? s.workload.built : NULL, how);
+				     has_workload ? m->workload.built : NULL, how);
 out:
 	cell__free(&c);
 	plan__free(&plan);

@@ -12,22 +12,27 @@
 #include "run/plan/payload.h"
 #include "run/vm/images.h"
 
+/* What a matrix of the experiment runs. */
+struct session_matrix {
+	struct workload workload;
+	struct payload payload;
+	const char *accel;
+};
+
 struct session {
 	struct opts opts;
 	struct arms arms;
 	struct images images;
-	struct workload workload;
-	struct payload payload;
-	const char *accel;
+	struct session_matrix matrices[MAX_MATRICES];	/* as in the experiment */
 };
 
 int session__init(struct session *s, int argc, char **argv);
 void session__free(struct session *s);
 /* All that can be said of a run before anything is built. */
 int session__check(struct session *s);
-/* The images, and the accelerator they run on. */
+/* The images, and the accelerators they run on. */
 int session__find_machine(struct session *s);
-/* Expand the settings; workload, machine and payload must be known. */
+/* Expand the settings; workloads, machine and payloads must be known. */
 int session__make_plan(struct session *s, struct plan *plan);
 /* From the command line to the cells: all of the above. */
 int session__plan(struct session *s, struct plan *plan);

@@ -123,6 +123,7 @@ def test_controls_come_along_unless_one_is_named(checkout: Checkout) -> None:
     checkout.arm("toy", controls=["none", "reporting"])
     assert {s["arm"] for s in checkout.plan(arms="toy")} == {"none", "reporting", "toy"}
     assert {s["arm"] for s in checkout.plan(arms="toy none")} == {"none", "toy"}
+    assert {s["arm"] for s in checkout.plan("--controls", "without", arms="toy")} == {"toy"}
 
 
 FACTORS = {
@@ -205,7 +206,7 @@ def planned(*args: str) -> list[dict]:
 GIVEN = {
     "nothing else": [],
     "QUICK": ["--quick"],
-    "every setting": ["--arms", "none buffer", "--repeats", "2", "--mem", "256M", "--buffer", "32M",
+    "every setting": ["--arms", "none buffer", "--controls", "without", "--repeats", "2", "--mem", "256M", "--buffer", "32M",
                       "--ack-delay", "50ms+1ms", "--clock", "virtual", "--seed", "7", "--jobs", "2",
                       "--vcpus", "2", "--order", "3", "--delay-ms", "100", "--capacity", "16",
                       "--time-limit", "9s", "--hang-limit", "9s", "--out", "results/of mine"],

@@ -92,13 +92,21 @@ static int prepare_job(struct run *r, struct job *job)
 	return dir__remove(dir);
 }
 
+int jobs__payload_path(char *path, const char *out, const char *tools, const char *workload)
+{
+	return str__fmt(path, PATH_MAX, "%s/payload-%.12s-%.12s.tar", out, tools, workload);
+}
+
 static int start_job(struct run *r, struct job *job)
 {
+	const struct cell *c = job->cell;
+	const struct vm_limits limits = { c->time_limit_ns, c->hang_limit_ns };
+	char dir[PATH_MAX], payload[PATH_MAX];
 	pid_t runner = getpid();
-	char dir[PATH_MAX];
 	int err, status;
 
-	err = cell_dir(dir, r, job) ?: dir__make(dir);
+	err = cell_dir(dir, r, job) ?: dir__make(dir) ?:
+	      jobs__payload_path(payload, r->j->out, c->tools, c->workload_hash);
 	if (err)
 		return err;
 	fflush(NULL);
@@ -111,8 +119,7 @@ static int start_job(struct run *r, struct job *job)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != runner)
 			_exit(EXIT_INFRASTRUCTURE);
-		status = vm__run(job->cell, r->j->images, r->j->root, r->j->payload, dir,
-				 &r->j->limits);
+		status = vm__run(c, r->j->images, r->j->root, payload, dir, &limits);
 		_exit(status < 0 ? STATUS_STOPPED : status);
 	}
 	job->state = JOB_RUNNING;
@@ -142,13 +149,15 @@ static double expected_s(const struct run *r, const char *label)
 static void time_left(const struct run *r, char *out, size_t size)
 {
 	double left = 0, one, ran;
-	unsigned int i;
+	unsigned int i, most = 1;
 
 	for (i = 0; i < r->nr; i++) {
 		const struct job *job = &r->jobs[i];
 
 		if (job->state != JOB_WAITING && job->state != JOB_RUNNING)
 			continue;
+		if (job->cell->jobs > most)
+			most = job->cell->jobs;
 		one = expected_s(r, job->cell->label);
 		if (one < 0) {
 			snprintf(out, size, "time left unknown until a cell has finished");
@@ -158,7 +167,7 @@ static void time_left(const struct run *r, char *out, size_t size)
 			(double)(time__now_ns() - job->start_ns) / 1e9 : 0;
 		left += one > ran ? one - ran : 0;
 	}
-	left /= r->j->nr;
+	left /= most;
 	if (left >= 90)
 		snprintf(out, size, "about %.0f min left", left / 60);
 	else
@@ -271,15 +280,29 @@ static void stop_all(struct run *r)
 	}
 }
 
+/* Beside those that run: each says how many there may be while it runs. */
+static bool has_room(const struct run *r, const struct job *job)
+{
+	unsigned int most = job->cell->jobs, i;
+
+	for (i = 0; i < r->nr; i++)
+		if (r->jobs[i].state == JOB_RUNNING && r->jobs[i].cell->jobs < most)
+			most = r->jobs[i].cell->jobs;
+	return r->nr_running < most;
+}
+
 static void start_more(struct run *r)
 {
 	unsigned int i;
 
-	for (i = 0; i < r->nr && r->nr_running < r->j->nr && !r->infra; i++) {
+	for (i = 0; i < r->nr && !r->infra; i++) {
 		int err;
 
 		if (r->jobs[i].state != JOB_WAITING)
 			continue;
+		/* In order: one that must be alone would wait for ever. */
+		if (!has_room(r, &r->jobs[i]))
+			return;
 		err = start_job(r, &r->jobs[i]);
 		if (err) {
 			clear_live(r);

@@ -15,16 +15,16 @@ struct jobs {
 	const char *root;
 	const char *out;	/* results folder of the experiment */
 	const struct images *images;
-	const char *payload;
-	struct vm_limits limits;
-	unsigned int nr;	/* workers at once */
 	bool again;		/* also what is done */
 };
 
-/* An exit status, or 128 + the signal that stopped it. */
+/* The payload lies beside the cells that ran it; its name is its content. */
+int jobs__payload_path(char *path, const char *out, const char *tools, const char *workload);
+
+/* An exit status, or 128 + the signal that stopped it. Each cell says how many run at once. */
 int jobs__run(const struct jobs *j, const struct plan *p);
 
-/* How many cells to run at once when nobody says: bounded by CPUs and memory. */
+/* How many such cells to run at once when nobody says: bounded by CPUs and memory. */
 unsigned int jobs__default(const char *clock, uint64_t ram_bytes);
 
 #endif

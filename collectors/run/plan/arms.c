@@ -379,7 +379,7 @@ static bool names_a_control(const struct arms *a, const struct arm *const *named
 	return false;
 }
 
-int arms__select(const struct arms *a, const char *list,
+int arms__select(const struct arms *a, const char *list, bool with_controls,
 		 const struct arm **out, unsigned int *nr_out)
 {
 	const struct arm *named[MAX_ARMS];
@@ -405,7 +405,7 @@ int arms__select(const struct arms *a, const char *list,
 		return -EINVAL;
 	}
 	for (i = 0; i < nr; i++) {
-		bool alone = names_a_control(a, named, nr, named[i]);
+		bool alone = !with_controls || names_a_control(a, named, nr, named[i]);
 
 		for (j = 0; !alone && j < named[i]->nr_controls; j++)
 			add_once(out, nr_out, arms__find(a, named[i]->controls[j]));

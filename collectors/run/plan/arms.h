@@ -38,10 +38,10 @@ const struct arm *arms__find(const struct arms *a, const char *name);
 
 /*
  * The arms named in list (blanks or commas between), none twice. An arm comes
- * after the controls it brings along; it brings none when the list itself
- * names one of them. Says what is wrong and what is allowed.
+ * after the controls it brings along, if any come at all; it brings none when the
+ * list itself names one of them. Says what is wrong and what is allowed.
  */
-int arms__select(const struct arms *a, const char *list,
+int arms__select(const struct arms *a, const char *list, bool with_controls,
 		 const struct arm **out, unsigned int *nr_out);
 
 /* Fill what the arm decides; mem_bytes must be set. capacity 0: the arm's own. */

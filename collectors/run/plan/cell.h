@@ -27,6 +27,9 @@ struct cell {
 	char experiment[CELL_NAME_MAX + 1];
 	json_t *arm_def;		/* arms/NAME.json with its name, or NULL */
 	const char *command;		/* line for a shell that repeats the run, or NULL */
+	unsigned int jobs;		/* cells at once while this one runs; 0: what fits */
+	uint64_t time_limit_ns;		/* wall time it may take */
+	uint64_t hang_limit_ns;		/* wall time without a sign of life */
 
 	char workload[CELL_NAME_MAX + 1];
 	char arm[CELL_NAME_MAX + 1];

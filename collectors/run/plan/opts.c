@@ -138,11 +138,38 @@ static int default_paths(struct opts *o)
 /* What is given on the command line is no longer varied. */
 static int set_param(struct opts *o, const char *name, const char *value)
 {
+	struct experiment *e = &o->experiment;
 	char key[CELL_NAME_MAX + 8];
+	unsigned int i;
+	int err = 0;
 
 	if (!str__fmt(key, sizeof(key), "param.%s", name))
-		json_object_del(o->experiment.vary, key);
-	return settings__set_param(&o->settings, name, value, COMMAND_LINE);
+		experiment__fix(e, key);
+	for (i = 0; !err && i < e->nr; i++)
+		err = settings__set_param(&e->matrices[i].settings, name, value, COMMAND_LINE);
+	return err;
+}
+
+static int set_setting(struct opts *o, const char *name, const char *value)
+{
+	struct experiment *e = &o->experiment;
+	unsigned int i;
+	int err = 0;
+
+	experiment__fix(e, name);
+	for (i = 0; !err && i < e->nr; i++) {
+		struct settings *s = &e->matrices[i].settings;
+		uint64_t jobs = s->jobs;
+
+		/* The virtual clock is TCG's: the accelerator is for the other matrices. */
+		if (e->has_several && !strcmp(name, "accel") && !strcmp(s->clock, "virtual"))
+			continue;
+		err = settings__set(s, name, value, COMMAND_LINE);
+		/* Where a matrix says how many cells it bears at once, no more are run. */
+		if (e->has_several && jobs && s->jobs > jobs)
+			s->jobs = jobs;
+	}
+	return err;
 }
 
 static int set_option(struct opts *o, const char *name, const char *value)
@@ -172,12 +199,12 @@ static int set_option(struct opts *o, const char *name, const char *value)
 		say__error("there is no option --%s (see --help)", name);
 		return -EINVAL;
 	}
-	json_object_del(o->experiment.vary, name);
-	return settings__set(&o->settings, name, value, COMMAND_LINE);
+	return set_setting(o, name, value);
 }
 
-static int load_experiment(struct opts *o, const char *name, bool must_exist)
+static int load_experiment(struct opts *o, struct settings *s, const char *name, bool must_exist)
 {
+	struct experiment e;
 	char path[PATH_MAX];
 	int err;
 
@@ -185,9 +212,12 @@ static int load_experiment(struct opts *o, const char *name, bool must_exist)
 		say__error("--experiment: \"%.64s\" is not a name: " NAME_RULE, name);
 		return -EINVAL;
 	}
-	experiment__free(&o->experiment);
 	err = str__fmt(path, sizeof(path), "%s/experiments/%s.json", o->root, name) ?:
-	      experiment__load(&o->experiment, &o->settings, path, name);
+	      experiment__load(&e, s, path, name);
+	if (!err) {
+		experiment__free(&o->experiment);
+		o->experiment = e;
+	}
 	if (err != -ENOENT)
 		return err;
 	if (must_exist) {
@@ -201,16 +231,29 @@ static int load_experiment(struct opts *o, const char *name, bool must_exist)
 static int load_experiments(struct opts *o, const struct option_list *l)
 {
 	const char *name = value_of(l, "experiment"), *workload = value_of(l, "workload");
+	struct settings s;
 	int err;
 
-	err = load_experiment(o, "default", true);
-	if (err)
-		return err;
-	if (name)
-		return load_experiment(o, name, true);
-	if (workload && str__is_name(workload, CELL_NAME_MAX))
-		return load_experiment(o, workload, false);
-	return 0;
+	err = settings__init(&s) ?: load_experiment(o, &s, "default", true);
+	if (!err && name)
+		err = load_experiment(o, &s, name, true);
+	else if (!err && workload && str__is_name(workload, CELL_NAME_MAX))
+		err = load_experiment(o, &s, workload, false);
+	settings__free(&s);
+	return err;
+}
+
+/* QUICK=1: one repeat, unless given, and the short lists of what is varied. */
+static int shorten(struct opts *o, bool has_repeats)
+{
+	struct experiment *e = &o->experiment;
+	unsigned int i;
+
+	if (!e->matrices[0].settings.quick)
+		return 0;
+	for (i = 0; i < e->nr && !has_repeats; i++)
+		e->matrices[i].settings.repeats = 1;
+	return experiment__shorten(e);
 }
 
 /* A later option of the same name takes the place of this one. */
@@ -311,7 +354,7 @@ int opts__read(struct opts *o, int argc, char **argv)
 	int i, err;
 
 	memset(o, 0, sizeof(*o));
-	err = settings__init(&o->settings) ?: split(&l, o, argc, argv);
+	err = split(&l, o, argc, argv);
 	if (!err) {
 		root = value_of(&l, "root");
 		err = root ? str__fmt(o->root, sizeof(o->root), "%s", root)
@@ -322,9 +365,8 @@ int opts__read(struct opts *o, int argc, char **argv)
 	for (i = 0; !err && i < l.nr; i++)
 		err = set_option(o, l.option[i].name, l.option[i].value);
 	if (!err)
-		err = default_paths(o) ?: make_command(o, &l);
-	if (!err && o->settings.quick && !value_of(&l, "repeats"))
-		o->settings.repeats = 1;
+		err = default_paths(o) ?: make_command(o, &l) ?:
+		      shorten(o, value_of(&l, "repeats") != NULL);
 	free(l.option);
 	if (err)
 		opts__free(o);
@@ -334,8 +376,13 @@ int opts__read(struct opts *o, int argc, char **argv)
 void opts__free(struct opts *o)
 {
 	experiment__free(&o->experiment);
-	settings__free(&o->settings);
 	free(o->command);
+}
+
+struct settings *opts__settings(struct opts *o)
+{
+	experiment__keep_first(&o->experiment);
+	return &o->experiment.matrices[0].settings;
 }
 
 void opts__help(void)

@@ -14,8 +14,7 @@ struct opts {
 	char file[PATH_MAX];		/* cell, shell: the cell.json */
 	char *command;			/* a line for a shell that repeats the run */
 	bool has_workload;		/* it was given, not only set by a file */
-	struct experiment experiment;
-	struct settings settings;
+	struct experiment experiment;	/* with the settings, at least one matrix */
 };
 
 /*
@@ -24,6 +23,8 @@ struct opts {
  */
 int opts__read(struct opts *o, int argc, char **argv);
 void opts__free(struct opts *o);
+/* Of one guest, which is no experiment: those of the first matrix; no other is left then. */
+struct settings *opts__settings(struct opts *o);
 void opts__help(void);
 
 /* The checkout that this program was built in, into PATH_MAX bytes: 0 or -errno. */

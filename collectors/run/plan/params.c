@@ -271,8 +271,7 @@ static int check_one(const struct workload *w, const json_t *own, const json_t *
 	return -EINVAL;
 }
 
-int params__check(const struct workload *w, const char *root, const struct settings *s,
-		  const struct experiment *e)
+int params__check(const struct workload *w, const char *root, const struct matrix *m)
 {
 	json_t *own, *common = NULL, *value;
 	char dir[PATH_MAX];
@@ -285,11 +284,11 @@ int params__check(const struct workload *w, const char *root, const struct setti
 		err = str__fmt(dir, sizeof(dir), "%s/workloads", root) ?: load(dir, &common);
 	if (err == -ENOENT)
 		err = 0;
-	json_object_foreach(s->params, key, value) {
+	json_object_foreach(m->settings.params, key, value) {
 		if (!err)
 			err = check_one(w, own, common, key, json_string_value(value));
 	}
-	json_object_foreach(e->vary, key, value) {
+	json_object_foreach(m->vary, key, value) {
 		if (strncmp(key, "param.", 6))
 			continue;
 		for (i = 0; !err && i < json_array_size(value); i++)

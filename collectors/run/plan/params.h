@@ -16,8 +16,7 @@
  * Check every parameter that is set or varied against what is declared; says
  * which is wrong and what is allowed.
  */
-int params__check(const struct workload *w, const char *root, const struct settings *s,
-		  const struct experiment *e);
+int params__check(const struct workload *w, const char *root, const struct matrix *m);
 /* What the workload is and takes, a line each, as far as dir declares it. */
 void params__print(FILE *f, const char *dir, const char *name);
 

@@ -54,7 +54,9 @@ static int check_twice(const struct settings *s, const char *key, const json_t *
 	return err;
 }
 
-static int check_vary(const json_t *vary, const struct settings *s, const char *path)
+/* `what` is the name of the object in the file: vary, or quick. */
+static int check_vary(const json_t *vary, const char *what, const struct settings *s,
+		      const char *path)
 {
 	struct settings scratch;
 	const char *key;
@@ -63,7 +65,8 @@ static int check_vary(const json_t *vary, const struct settings *s, const char *
 	int err;
 
 	if (!json_is_object(vary) || json_object_size(vary) > MAX_FACTORS) {
-		say__error("%s: \"vary\" must be an object of at most %d lists", path, MAX_FACTORS);
+		say__error("%s: \"%s\" must be an object of at most %d lists", path, what,
+			   MAX_FACTORS);
 		return -EINVAL;
 	}
 	err = settings__copy(&scratch, s);
@@ -74,13 +77,13 @@ static int check_vary(const json_t *vary, const struct settings *s, const char *
 			char all[256];
 
 			setting__factors(all, sizeof(all));
-			say__error("%s: vary.%s: may be varied: %s", path, key, all);
+			say__error("%s: %s.%s: may be varied: %s", path, what, key, all);
 			err = -EINVAL;
 			break;
 		}
 		if (!json_array_size(list) || json_array_size(list) > MAX_VALUES) {
-			say__error("%s: vary.%s must be a list of 1 to %d values",
-				   path, key, MAX_VALUES);
+			say__error("%s: %s.%s must be a list of 1 to %d values",
+				   path, what, key, MAX_VALUES);
 			err = -EINVAL;
 		}
 		json_array_foreach(list, i, item) {
@@ -95,14 +98,74 @@ static int check_vary(const json_t *vary, const struct settings *s, const char *
 	return err;
 }
 
+static int set_all(struct settings *s, const json_t *set, const char *path)
+{
+	const char *key;
+	json_t *value;
+	int err = 0;
+
+	json_object_foreach((json_t *)set, key, value)
+		err = err ?: set_by_key(s, key, value, path);
+	return err;
+}
+
+/* A matrix that begins with the settings s and has vary and quick of def. */
+static int add_matrix(struct experiment *e, const struct settings *s, const json_t *def,
+		      const char *path)
+{
+	struct matrix *m = &e->matrices[e->nr];
+	const json_t *vary = json_object_get(def, "vary"), *quick = json_object_get(def, "quick");
+	const char *key;
+	json_t *list;
+	int err;
+
+	err = settings__copy(&m->settings, s);
+	if (err)
+		return err;
+	e->nr++;
+	if (e->has_several)
+		err = set_all(&m->settings, json_object_get(def, "set"), path);
+	if (!err && vary)
+		err = check_vary(vary, "vary", &m->settings, path);
+	if (!err && quick)
+		err = check_vary(quick, "quick", &m->settings, path);
+	json_object_foreach((json_t *)quick, key, list) {
+		if (!err && !json_object_get(vary, key)) {
+			say__error("%s: quick.%s is not varied: \"vary\" must have it, too", path, key);
+			err = -EINVAL;
+		}
+	}
+	m->vary = vary ? json_deep_copy(vary) : json_object();
+	m->quick = quick ? json_deep_copy(quick) : json_object();
+	return err ?: (m->vary && m->quick) ? 0 : -ENOMEM;
+}
+
+static int add_matrices(struct experiment *e, const struct settings *s, const json_t *list,
+			const char *path)
+{
+	static const char *const allowed[] = { "set", "vary", "quick" };
+	json_t *item;
+	size_t i;
+	int err = 0;
+
+	if (!json_array_size(list) || json_array_size(list) > MAX_MATRICES) {
+		say__error("%s: \"matrices\" must be a list of 1 to %d objects", path, MAX_MATRICES);
+		return -EINVAL;
+	}
+	e->has_several = true;
+	json_array_foreach((json_t *)list, i, item)
+		err = err ?: json__only(path, "a matrix", item, allowed, ARRAY_SIZE(allowed)) ?:
+		      add_matrix(e, s, item, path);
+	return err;
+}
+
 int experiment__load(struct experiment *e, struct settings *s, const char *path,
 		     const char *name)
 {
 	static const char *const allowed[] = {
-		"schema", "description", "set", "vary",
+		"schema", "description", "set", "vary", "quick", "matrices",
 	};
-	const char *key;
-	json_t *root, *value;
+	json_t *root, *list;
 	int err;
 
 	memset(e, 0, sizeof(*e));
@@ -121,14 +184,16 @@ int experiment__load(struct experiment *e, struct settings *s, const char *path,
 			goto out;
 		}
 	}
-	json_object_foreach(json_object_get(root, "set"), key, value) {
-		err = set_by_key(s, key, value, path);
-		if (err)
-			goto out;
+	err = set_all(s, json_object_get(root, "set"), path);
+	if (err)
+		goto out;
+	list = json_object_get(root, "matrices");
+	if (list && (json_object_get(root, "vary") || json_object_get(root, "quick"))) {
+		say__error("%s: \"vary\" and \"quick\" belong to each of its matrices", path);
+		err = -EINVAL;
+		goto out;
 	}
-	e->vary = json_incref(json_object_get(root, "vary"));
-	if (e->vary)
-		err = check_vary(e->vary, s, path);
+	err = list ? add_matrices(e, s, list, path) : add_matrix(e, s, root, path);
 out:
 	json_decref(root);
 	if (err)
@@ -136,11 +201,46 @@ out:
 	return err;
 }
 
+static void matrix__free(struct matrix *m)
+{
+	settings__free(&m->settings);
+	json_decref(m->vary);
+	json_decref(m->quick);
+}
+
+void experiment__keep_first(struct experiment *e)
+{
+	while (e->nr > 1)
+		matrix__free(&e->matrices[--e->nr]);
+	e->has_several = false;
+}
+
 void experiment__free(struct experiment *e)
 {
 	free(e->description);
-	json_decref(e->vary);
+	while (e->nr)
+		matrix__free(&e->matrices[--e->nr]);
 	memset(e, 0, sizeof(*e));
+}
+
+void experiment__fix(struct experiment *e, const char *key)
+{
+	unsigned int i;
+
+	for (i = 0; i < e->nr; i++) {
+		json_object_del(e->matrices[i].vary, key);
+		json_object_del(e->matrices[i].quick, key);
+	}
+}
+
+int experiment__shorten(struct experiment *e)
+{
+	unsigned int i;
+
+	for (i = 0; i < e->nr; i++)
+		if (json_object_update(e->matrices[i].vary, e->matrices[i].quick))
+			return -ENOMEM;
+	return 0;
 }
 
 /* xorshift64*: only to shuffle; any seed but 0 is good. */
@@ -181,20 +281,25 @@ static bool factor_applies(const char *key, const struct arm *arm)
 	}
 }
 
-/* Arm, then "-KEY.value" for each factor that takes more than one value. */
-static int make_label(struct cell *c, const struct experiment *e, const struct arm *arm,
-		      const size_t *index)
+/*
+ * Arm, then "-KEY.value" for each factor that takes more than one value. Of several
+ * matrices one may have a single value where others have more: there the label has
+ * all factors, behind the workload.
+ */
+static int make_label(struct cell *c, const struct experiment *e, const struct matrix *m,
+		      const struct arm *arm, const size_t *index)
 {
 	const char *key;
 	json_t *list;
 	char label[512];
 	size_t f = 0, n, i;
 
-	n = (size_t)snprintf(label, sizeof(label), "%s", arm->name);
-	json_object_foreach(e->vary, key, list) {
+	n = (size_t)snprintf(label, sizeof(label), "%s%s%s", e->has_several ? c->workload : "",
+			     e->has_several ? "-" : "", arm->name);
+	json_object_foreach(m->vary, key, list) {
 		const char *value = json_string_value(json_array_get(list, index[f++])), *name;
 
-		if (json_array_size(list) < 2 || !factor_applies(key, arm))
+		if ((json_array_size(list) < 2 && !e->has_several) || !factor_applies(key, arm))
 			continue;
 		/* key itself is jansson's way to the next one. */
 		name = !strncmp(key, "param.", 6) ? key + 6 : key;
@@ -213,14 +318,17 @@ static int make_label(struct cell *c, const struct experiment *e, const struct a
 	return 0;
 }
 
-static int make_cell(struct cell *c, const struct experiment *e, const struct settings *s,
-		     const struct plan_base *base, const struct arm *arm,
-		     const size_t *index, unsigned int repeat)
+static int make_cell(struct cell *c, const struct experiment *e, const struct matrix *m,
+		     const struct settings *s, const struct plan_base *base,
+		     const struct arm *arm, const size_t *index, unsigned int repeat)
 {
 	int err;
 
 	strcpy(c->experiment, e->name);
 	c->command = base->command;
+	c->jobs = (unsigned int)s->jobs;
+	c->time_limit_ns = s->time_limit_ns;
+	c->hang_limit_ns = s->hang_limit_ns;
 	c->mem_bytes = s->mem_bytes;
 	c->vcpus = (unsigned int)s->vcpus;
 	c->order = (unsigned int)s->order;
@@ -239,7 +347,7 @@ static int make_cell(struct cell *c, const struct experiment *e, const struct se
 	err = err ?: str__fmt(c->rootfs, sizeof(c->rootfs), "%s", base->rootfs);
 	err = err ?: str__fmt(c->tools, sizeof(c->tools), "%s", base->tools);
 	err = err ?: arm__apply(arm, c, s->buffer_bytes, (unsigned int)s->capacity);
-	err = err ?: make_label(c, e, arm, index);
+	err = err ?: make_label(c, e, m, arm, index);
 	if (err)
 		return err;
 	c->params = json_copy(s->params);
@@ -251,16 +359,16 @@ static int make_cell(struct cell *c, const struct experiment *e, const struct se
 }
 
 /* The settings of one arm for one combination of varied values. */
-static int apply_factors(struct settings *varied, const struct settings *s,
-			 const struct experiment *e, const struct arm *arm, const size_t *index)
+static int apply_factors(struct settings *varied, const struct experiment *e,
+			 const struct matrix *m, const struct arm *arm, const size_t *index)
 {
 	const char *key;
 	json_t *list;
 	size_t f = 0;
 	int err;
 
-	err = settings__copy(varied, s);
-	json_object_foreach(e->vary, key, list) {
+	err = settings__copy(varied, &m->settings);
+	json_object_foreach(m->vary, key, list) {
 		json_t *value = json_array_get(list, index[f++]);
 
 		if (!err && factor_applies(key, arm))
@@ -296,7 +404,7 @@ static int keep_cell(struct plan *p)
 }
 
 /* All arms for one combination of varied values and one repeat. */
-static int add_arms(struct plan *p, const struct experiment *e, const struct settings *s,
+static int add_arms(struct plan *p, const struct experiment *e, const struct matrix *m,
 		    const struct plan_base *base, const size_t *index, unsigned int repeat)
 {
 	struct settings varied;
@@ -304,7 +412,8 @@ static int add_arms(struct plan *p, const struct experiment *e, const struct set
 	unsigned int nr, i;
 	int err;
 
-	err = arms__select(base->arms, s->arms, arms, &nr);
+	err = arms__select(base->arms, m->settings.arms,
+			   strcmp(m->settings.controls, "without") != 0, arms, &nr);
 	for (i = 0; !err && i < nr; i++) {
 		struct cell *more;
 
@@ -317,8 +426,8 @@ static int add_arms(struct plan *p, const struct experiment *e, const struct set
 			return -ENOMEM;
 		p->cells = more;
 		memset(&p->cells[p->nr], 0, sizeof(*p->cells));
-		err = apply_factors(&varied, s, e, arms[i], index) ?:
-		      make_cell(&p->cells[p->nr], e, &varied, base, arms[i], index, repeat);
+		err = apply_factors(&varied, e, m, arms[i], index) ?:
+		      make_cell(&p->cells[p->nr], e, m, &varied, base, arms[i], index, repeat);
 		settings__free(&varied);
 		if (err)
 			cell__free(&p->cells[p->nr]);
@@ -329,13 +438,13 @@ static int add_arms(struct plan *p, const struct experiment *e, const struct set
 }
 
 /* Count index up like an odometer; false after wrapping around. */
-static bool next_combination(const struct experiment *e, size_t *index)
+static bool next_combination(const struct matrix *m, size_t *index)
 {
 	const char *key;
 	json_t *list;
 	size_t f = 0;
 
-	json_object_foreach(e->vary, key, list) {
+	json_object_foreach(m->vary, key, list) {
 		if (++index[f] < json_array_size(list))
 			return true;
 		index[f++] = 0;
@@ -343,23 +452,36 @@ static bool next_combination(const struct experiment *e, size_t *index)
 	return false;
 }
 
-int plan__make(struct plan *p, const struct experiment *e, const struct settings *s,
-	       const struct plan_base *base)
+/* The cells of one repeat of one matrix. */
+static int add_repeat(struct plan *p, const struct experiment *e, const struct matrix *m,
+		      const struct plan_base *base, unsigned int repeat, uint64_t *random)
 {
-	uint64_t random = s->seed * 2 + 1;
-	unsigned int repeats = (unsigned int)s->repeats, r;
+	size_t index[MAX_FACTORS] = { 0 };
+	unsigned int first = p->nr;
+	int err;
+
+	do {
+		err = add_arms(p, e, m, base, index, repeat);
+	} while (!err && next_combination(m, index));
+	shuffle(p->cells + first, p->nr - first, random);
+	return err;
+}
+
+int plan__make(struct plan *p, const struct experiment *e, const struct plan_base *bases)
+{
+	uint64_t random = e->matrices[0].settings.seed * 2 + 1, repeats = 0, r;
+	unsigned int i;
 	int err = 0;
 
 	memset(p, 0, sizeof(*p));
-	for (r = 1; !err && r <= repeats; r++) {
-		unsigned int first = p->nr;
-		size_t index[MAX_FACTORS] = { 0 };
-
-		do {
-			err = add_arms(p, e, s, base, index, r);
-		} while (!err && next_combination(e, index));
-		shuffle(p->cells + first, p->nr - first, &random);
-	}
+	for (i = 0; i < e->nr; i++)
+		if (e->matrices[i].settings.repeats > repeats)
+			repeats = e->matrices[i].settings.repeats;
+	for (r = 1; r <= repeats; r++)
+		for (i = 0; !err && i < e->nr; i++)
+			if (r <= e->matrices[i].settings.repeats)
+				err = add_repeat(p, e, &e->matrices[i], &bases[i],
+						 (unsigned int)r, &random);
 	if (err)
 		plan__free(p);
 	return err;

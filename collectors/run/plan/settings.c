@@ -30,6 +30,8 @@ static const struct setting {
 	  FACTOR_NONE },
 	{ "arms", SET_TEXT, AT(arms), 0, 0, 0,
 	  "\"ARM ...\"", "mechanisms to compare (see `hintrun list`)", FACTOR_NONE },
+	{ "controls", SET_WORD, AT(controls), 0, 0, 0, "with|without",
+	  "whether the controls of an arm come along (with, unless one is named)", FACTOR_NONE },
 	{ "repeats", SET_COUNT, AT(repeats), 1, 1000, 1, "1 to 1000", "boots of each arm",
 	  FACTOR_NONE },
 	{ "mem", SET_SIZE, AT(mem_bytes), CELL_MEM_MIN, CELL_MEM_MAX, 2 * MIB,

@@ -15,6 +15,7 @@
 struct settings {
 	char workload[PATH_MAX];	/* a name under workloads/, or a path */
 	char arms[1024];
+	char controls[8];		/* with, without; "": with */
 	char clock[8];			/* auto, virtual, real */
 	char accel[8];			/* auto, kvm, tcg */
 	char ack_delay[64];		/* as given, for labels and messages */
