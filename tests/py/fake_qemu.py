@@ -65,6 +65,10 @@ class Machine:
         return (f"{'Block Name':>24} {'PSize':>8}  {'Offset':>18} {'Used':>18} {'Total':>18} {'HVA':>18} RO\n"
                 f"{'pc.ram':>24} {'4 KiB':>8}  0x{0:016x} {size} {size} 0x{where:016x}  rw\n")
 
+    def take_ram_away(self) -> None:
+        where = ctypes.addressof(ctypes.c_char.from_buffer(self.ram))
+        ctypes.CDLL(None).munmap(ctypes.c_void_p(where), ctypes.c_size_t(self.ram_mib << 20))
+
     def write(self, port: str, data: bytes) -> None:
         with open(self.path[port], "ab", buffering=0) as out:
             out.write(data)
@@ -259,6 +263,26 @@ def untraced(m: Machine) -> None:
     m.shutdown()
 
 
+def ends_by_itself(m: Machine) -> None:
+    """QEMU gives up in the middle: its memory goes first, the process a moment later."""
+    m.hello()
+    m.serve(0.3)
+    m.take_ram_away()
+    m.serve(0.5)
+    print("fake-qemu: cannot go on", file=sys.stderr, flush=True)
+    os._exit(1)  # without giving the memory back a second time
+
+
+def told_to_end(m: Machine) -> None:
+    """Somebody sends QEMU a SIGTERM: it says so on QMP, as for a guest that has powered off."""
+    m.hello()
+    m.serve(0.3)
+    m.send({"event": "SHUTDOWN", "data": {"guest": False, "reason": "host-signal"}})
+    m.send({"event": "STOP"})
+    print("fake-qemu: terminating on signal 15", file=sys.stderr)
+    sys.exit(0)
+
+
 def measure_twice(m: Machine) -> None:
     for _ in range(2):
         m.line("work", {"type": "phase", "t_ns": 1, "name": "measure", "edge": "begin"})
@@ -290,6 +314,8 @@ def main() -> None:
              "measure-twice": measure_twice,
              "quoted-panic": quoted_panic, "early-measure": early_measure, "late-measure": late_measure,
              "no-end": own_words}  # fmt: skip
+    whole = {"ledger": ledger, "says": says, "gives-up": gives_up, "sleeper": sleeper, "untraced": untraced,
+             "ends-by-itself": ends_by_itself, "told-to-end": told_to_end}  # fmt: skip
     if mode in ("good", "no-begin"):
         m.good_guest()
     elif mode in extra:
@@ -326,12 +352,15 @@ def main() -> None:
         m.serve(600)
     elif mode == "no-ram":
         m.serve(600)
+    elif mode == "half-ram":
+        m.serve(0.3)
+        m.take_ram_away()
+        m.serve(600)
     elif mode == "old-qemu":
         del m.stats["violations"]
         m.serve(600)
-    elif mode in ("ledger", "says", "gives-up", "sleeper", "untraced"):
-        {"ledger": ledger, "says": says, "gives-up": gives_up, "sleeper": sleeper,
-         "untraced": untraced}[mode](m)  # fmt: skip
+    elif mode in whole:
+        whole[mode](m)
     elif mode == "flood":
         flood(m)
     else:

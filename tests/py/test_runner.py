@@ -56,6 +56,8 @@ def test_cell_file_is_its_own_hash(bench: Bench) -> None:
         ("hang-boot", "boot", "no sign of life"),
         ("power-off", "died", "powered off before"),
         ("killed", "died", "signal 9"),
+        ("ends-by-itself", "died", "QEMU ended with status 1: fake-qemu: cannot go on"),
+        ("told-to-end", "died", "QEMU ended with status 0: fake-qemu: terminating on signal 15"),
         ("workload", "workload", "status 3"),
         ("ledger", "ledger", "the device received"),
         ("no-begin", "tracer", "the tracer did not attach; it printed nothing"),
@@ -97,6 +99,7 @@ def test_oom_kill_is_a_result(bench: Bench) -> None:
         ("stopped", "stopped the guest by itself"),
         ("old-qemu", "does not count violations"),
         ("no-ram", "QEMU lists no block of guest RAM"),
+        ("half-ram", "QEMU maps 0 of 512 MiB of the guest's RAM"),
     ],
 )
 def test_infrastructure(bench: Bench, mode: str, detail: str) -> None:

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -175,6 +176,39 @@ static void test_others(void)
 	ok(ram__read(&ram, pid, &use, why, sizeof(why)) == -ESRCH, "and one that is gone");
 }
 
+/* The list of mappings of a process that is killed is cut anywhere: never "half of the RAM". */
+static void test_killed(void)
+{
+	unsigned int nr_odd = 0, i;
+
+	for (i = 0; i < 60; i++) {
+		char *p = map(RAM, PROT_READ | PROT_WRITE);
+		struct guest_ram ram;
+		struct ram_use use;
+		char text[4096];
+		pid_t pid;
+		int err;
+
+		list(text, sizeof(text), p, RAM);
+		ram__parse(&ram, text, why, sizeof(why));
+		/* Many mappings before and behind: reading them takes a while. */
+		pid = fork();
+		if (!pid) {
+			for (size_t at = 0; at < RAM; at += 8192)
+				mprotect(p + at, 4096, PROT_READ);
+			pause();
+			_exit(0);
+		}
+		usleep(1000 + i * 200);
+		kill(pid, SIGKILL);
+		err = ram__read(&ram, pid, &use, why, sizeof(why));
+		nr_odd += err && err != -ESRCH;
+		waitpid(pid, NULL, 0);
+		munmap(p - 4096, RAM + 2 * 4096);
+	}
+	is_u64(nr_odd, 0, "60 processes killed while they are read: whole, or gone");
+}
+
 int main(void)
 {
 	test_parse();
@@ -182,5 +216,6 @@ int main(void)
 	test_huge();
 	test_shared();
 	test_others();
+	test_killed();
 	return tap__done();
 }

@@ -85,10 +85,12 @@ static void take_event(struct qmp *q, const char *event, const json_t *data)
 {
 	const char *reason = json_string_value(json_object_get(data, "reason"));
 
-	if (!strcmp(event, "SHUTDOWN")) {
+	if (!strcmp(event, "SHUTDOWN") && reason && !strcmp(reason, "host-signal")) {
+		q->is_ending = true;	/* the guest has not ended, its machine has */
+	} else if (!strcmp(event, "SHUTDOWN")) {
 		q->shut_down = true;
 		q->guest_reset = reason && !strcmp(reason, "guest-reset");
-	} else if (!strcmp(event, "STOP") && !q->shut_down) {
+	} else if (!strcmp(event, "STOP") && !q->shut_down && !q->is_ending) {
 		q->stopped_by_error = true;
 	}
 }

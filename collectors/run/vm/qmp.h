@@ -19,6 +19,7 @@ struct qmp {
 	bool ready;		/* greeted, capabilities agreed */
 	bool busy;		/* a command is out */
 	bool shut_down;		/* the guest has powered off, reset or panicked */
+	bool is_ending;		/* QEMU itself was told to end, by a signal */
 	bool guest_reset;	/* ... by a reset: the way of a panic with panic=-1 */
 	bool stopped_by_error;	/* QEMU stopped the guest by itself */
 	bool broken;		/* what came is not QMP, or cannot be sent */

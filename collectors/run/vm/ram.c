@@ -95,10 +95,13 @@ static int64_t ram_in(const struct guest_ram *ram, uint64_t from, uint64_t to)
 	return 0;
 }
 
-/* Resident bytes of the process, as the kernel counts them without its page tables. */
+/*
+ * Resident bytes of the process, as the kernel counts them without its page
+ * tables. -ESRCH when it has no memory any more: it is ending, or has.
+ */
 static int read_statm(pid_t pid, uint64_t *bytes)
 {
-	unsigned long long pages;
+	unsigned long long size, pages;
 	char path[64];
 	FILE *f;
 	int n;
@@ -106,11 +109,11 @@ static int read_statm(pid_t pid, uint64_t *bytes)
 	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
 	f = fopen(path, "re");
 	if (!f)
-		return -errno;
-	n = fscanf(f, "%*u %llu", &pages);
+		return errno == ENOENT ? -ESRCH : -errno;
+	n = fscanf(f, "%llu %llu", &size, &pages);
 	fclose(f);
-	if (n != 1)
-		return -EINVAL;
+	if (n != 2 || !size)
+		return -ESRCH;
 	*bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 	return 0;
 }
@@ -140,7 +143,7 @@ static void add_line(struct ram_use *use, const char *line)
 int ram__read(const struct guest_ram *ram, pid_t pid, struct ram_use *use,
 	      char *why, size_t size)
 {
-	uint64_t from, to, found = 0, others = 0;
+	uint64_t from, to, found = 0;
 	char path[64], line[512];
 	int64_t inside = 0;
 	FILE *f;
@@ -156,7 +159,6 @@ int ram__read(const struct guest_ram *ram, pid_t pid, struct ram_use *use,
 		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*4[-rwxps] ", &from, &to) == 2) {
 			inside = ram_in(ram, from, to);
 			found += inside > 0 ? (uint64_t)inside : 0;
-			others += inside == 0;
 		} else if (inside > 0) {
 			add_line(use, line);
 		}
@@ -166,13 +168,14 @@ int ram__read(const struct guest_ram *ram, pid_t pid, struct ram_use *use,
 		snprintf(why, size, "a mapping of QEMU holds the guest's RAM and more");
 		return -EINVAL;
 	}
-	if (!found && !others)
-		return -ESRCH;
+	/* The list of a process that ends while it is read is cut anywhere: this is asked first. */
+	err = read_statm(pid, &use->process_rss_bytes);
+	if (err)
+		return err;
 	if (found != ram->bytes) {
 		snprintf(why, size, "QEMU maps %" PRIu64 " of %" PRIu64 " MiB of the guest's RAM",
 			 found / MIB, ram->bytes / MIB);
 		return -EINVAL;
 	}
-	err = read_statm(pid, &use->process_rss_bytes);
-	return err == -ENOENT || err == -ESRCH || err == -EINVAL ? -ESRCH : err;
+	return 0;
 }

@@ -30,6 +30,7 @@
 #define DISK_CHECK_NS	NSEC_PER_SEC
 #define DISK_MIN_FREE	(8 * MIB)
 #define QUIT_LIMIT_NS	(10 * NSEC_PER_SEC)
+#define DOUBT_LIMIT_NS	(2 * NSEC_PER_SEC)
 #define MUTE_LIMIT_NS	(60 * NSEC_PER_SEC)	/* 3 s on an idle machine */
 #define BALLOON_PATH	"/machine/peripheral/balloon0"
 
@@ -56,6 +57,8 @@ struct vm {
 	enum stage stage;
 	uint64_t start_ns, sign_ns, sample_ns, disk_ns, stage_ns;
 	struct sampler sampler;
+	char doubt[200];	/* why a sample could not be taken; a QEMU that ends explains it */
+	uint64_t doubt_ns;
 	enum failure failure;
 	char detail[FAILURE_DETAIL_MAX];
 	bool stop;		/* told to stop */
@@ -178,19 +181,20 @@ static bool read_tails(struct vm *vm)
 static void take_answer(struct vm *vm, const json_t *answer)
 {
 	bool is_ram = !vm->sampler.ram.nr;
-	char why[200];
+	char *why = vm->doubt;
 	int err;
 
 	if (is_ram)
 		err = sampler__find_ram(&vm->sampler, answer, cell__ram_bytes(vm->cell),
-					why, sizeof(why));
+					why, sizeof(vm->doubt));
 	else
-		err = sampler__take(&vm->sampler, vm->pid, answer, why, sizeof(why));
+		err = sampler__take(&vm->sampler, vm->pid, answer, why, sizeof(vm->doubt));
 	if (err == -ESRCH)
 		return;		/* it has ended; the signal that says so is on its way */
-	if (err)
-		fail(vm, FAIL_INFRASTRUCTURE, "%s", why);
-	else if (!is_ram && vm->stage == STAGE_LAST_READ) {
+	if (err) {
+		/* One that ends by itself takes its memory away first: has it ended? */
+		vm->doubt_ns = time__now_ns();
+	} else if (!is_ram && vm->stage == STAGE_LAST_READ) {
 		enter(vm, STAGE_QUITTING);
 		qmp__send(&vm->qmp, "quit", NULL);
 	}
@@ -220,7 +224,7 @@ static void ask_for_counters(struct vm *vm)
 {
 	uint64_t now = time__now_ns();
 
-	if (!vm->qmp.ready || vm->qmp.busy || vm->qmp.broken)
+	if (!vm->qmp.ready || vm->qmp.busy || vm->qmp.broken || vm->doubt_ns)
 		return;
 	if (!vm->sampler.ram.nr) {
 		/* Once: no memory is plugged into the guest of a cell. */
@@ -240,6 +244,8 @@ static void check_limits(struct vm *vm)
 								: MUTE_LIMIT_NS;
 	uint64_t now = time__now_ns(), free_bytes;
 
+	if (vm->doubt_ns && now - vm->doubt_ns > DOUBT_LIMIT_NS)
+		fail(vm, FAIL_INFRASTRUCTURE, "%s", vm->doubt);
 	if (vm->stage != STAGE_RUNNING) {
 		if (now - vm->stage_ns > QUIT_LIMIT_NS)
 			fail(vm, FAIL_DIED, "QEMU did not end when told to");
