@@ -8,11 +8,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from analysis.record.facts import COUNT_SLACK_NS, EVENT_PROBES, LOAD_SLACK_NS, MAX_CONSOLE_BYTES, Facts, Found
+from analysis.record.facts import (
+    CONSOLE_SLACK_NS,
+    COUNT_SLACK_NS,
+    EVENT_PROBES,
+    LOAD_SLACK_NS,
+    MAX_CONSOLE_BYTES,
+    SECOND,
+    Facts,
+    Found,
+)
 from analysis.record.hist import upper
 from analysis.record.model import GuestSample
 
-KILLED = re.compile(rb"\[ *\d+\.\d+\] [^:]*[Oo]ut of memory[^:]*: Killed process \d+")
+KILLED = re.compile(rb"\[ *(\d+\.\d+)\] [^:\n]*[Oo]ut of memory[^:\n]*: Killed process \d+")
 
 
 def lines(f: Facts) -> Found:
@@ -71,13 +80,18 @@ def kills_vmstat(f: Facts) -> Found:
 
 
 def kills_console(f: Facts) -> Found:
+    """Since the tracer began: the console has the kills of the whole boot, each with the kernel's time."""
     path = f.folder / "console.log" if f.folder else None
     if path is None or not path.is_file() or path.stat().st_size > MAX_CONSOLE_BYTES or not f.whole("oom_kill"):
         return
-    shown = len(KILLED.findall(path.read_bytes()))
-    kills = sum(k.kind == "oom_kill" for k in f.record.shortages)
-    if shown != kills:
-        yield 0, f"{kills} kills in the record, {shown} on the console"
+    begin = next((x.t_ns for x in f.record.tracer if x.edge == "begin"), -CONSOLE_SLACK_NS)
+    kills = sum(k.kind == "oom_kill" and k.t_ns >= begin for k in f.record.shortages)
+    shown = [float(m[1]) * SECOND for m in KILLED.finditer(path.read_bytes())]
+    least = sum(t > begin + CONSOLE_SLACK_NS for t in shown)
+    most = sum(t > begin - CONSOLE_SLACK_NS for t in shown)
+    if not least <= kills <= most:
+        on_console = most if kills > most else least
+        yield 0, f"{kills} kills in the record since the tracer began, {on_console} on the console"
 
 
 def kills_exits(f: Facts) -> Found:

@@ -312,8 +312,10 @@ def test_lost_and_open_requests_are_in_the_histogram(tmp_path):
     assert found(tmp_path, lines) == {"requests"}
 
 
-def kill_lines(n: int) -> str:
-    return "".join(f"[   {i}.123456] Out of memory: Killed process {i} (wave) total-vm:1kB\n" for i in range(n))
+def kill_lines(n: int, first_s: int = 10) -> str:
+    return "".join(
+        f"[   {first_s + i}.123456] Out of memory: Killed process {i} (wave) total-vm:1kB\n" for i in range(n)
+    )
 
 
 def test_kills_on_the_console(tmp_path):
@@ -322,6 +324,21 @@ def test_kills_on_the_console(tmp_path):
     console.write_text("boot\nOut of memory: Killed process 1 (said by a program)\n" + kill_lines(n))
     assert found(tmp_path, REPORTING) == set()
     console.write_text(kill_lines(n + 1))
+    assert found(tmp_path, REPORTING) == {"kills, console"}
+    console.write_text(kill_lines(n - 1))
+    assert found(tmp_path, REPORTING) == {"kills, console"}
+
+
+def test_a_kill_before_the_tracer_began_is_no_contradiction(tmp_path):
+    """The console begins with the boot. One kill for another is one: a late one that the record lacks is found."""
+    n = len(of(REPORTING, "event", "oom_kill"))
+    begin_s = of(REPORTING, "tracer")[0]["t_ns"] // NS
+    console = tmp_path / "console.log"
+    console.write_text(kill_lines(1, begin_s - 1) + kill_lines(n))
+    assert found(tmp_path, REPORTING) == set()
+    console.write_text(kill_lines(1, begin_s + 1) + kill_lines(n))
+    assert found(tmp_path, REPORTING) == {"kills, console"}
+    console.write_text(kill_lines(1, begin_s - 1) + kill_lines(n - 1))
     assert found(tmp_path, REPORTING) == {"kills, console"}
 
 
