@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from analysis.record.facts import HOST_SLACK_NS, SAMPLE_SLACK_NS, SECOND, Facts, Found
+from collections.abc import Sequence
+
+from analysis.record.facts import HOST_GAP_NS, SAMPLE_SLACK_NS, SECOND, Facts, Found
 from analysis.record.hist import LOST_NS, LOST_US
+from analysis.record.model import HostSample
 
 
 def times(f: Facts) -> Found:
@@ -14,8 +17,10 @@ def times(f: Facts) -> Found:
         if x.t_ns > end:
             yield x.line or 0, f"{x.t_ns} ns is after the last sample at {f.end_ns} ns"
             return
+    # The last one is of the guest's end; on the real clock QEMU takes a while to stop there.
+    slack = HOST_GAP_NS if r.spec.clock == "real" else 0
     for h in r.host_samples:
-        if r.spec.clock == "virtual" and h.t_ns > end + HOST_SLACK_NS:
+        if h.t_ns > end + slack:
             yield h.line or 0, f"host sample at {h.t_ns} ns, the last of the guest at {f.end_ns} ns"
             return
 
@@ -49,12 +54,25 @@ def covered(f: Facts) -> Found:
         last = f.samples[-1] if f.samples else None
         when = f"from {f.samples[0].t_ns} to {last.t_ns} ns" if last else "not at all"
         yield (last.line or 0) if last else 0, f"measured from {begin} to {end} ns, guest sampled {when}"
-    host = [h for h in f.record.host_samples if h.t_ns <= end + HOST_SLACK_NS]
-    if not host or host[-1].t_ns < end - HOST_SLACK_NS or host[0].t_ns > begin + HOST_SLACK_NS:
-        yield (host[-1].line or 0) if host else 0, f"measured from {begin} to {end} ns, host samples end before"
+    yield from _covered_by_host(f.record.host_samples, begin, end)
     loads = f.record.load_samples
     if loads and loads[-1].t_ns < end - 2 * SECOND:
         yield loads[-1].line or 0, f"measured until {end} ns, load samples end at {loads[-1].t_ns} ns"
+
+
+def _covered_by_host(samples: Sequence[HostSample], begin: int, end: int) -> Found:
+    """The first is from before the workload and the last of the guest's end, on either clock; between them
+    counts how far they are apart on the host's own clock."""
+    if not samples or samples[0].t_ns > begin + SAMPLE_SLACK_NS or samples[-1].t_ns < end:
+        when = f"from {samples[0].t_ns} to {samples[-1].t_ns} ns" if samples else "not at all"
+        yield (samples[-1].line or 0) if samples else 0, f"measured from {begin} to {end} ns, host sampled {when}"
+        return
+    for a, b in zip(samples, samples[1:], strict=False):
+        if a.t_ns > end or b.t_ns < begin or a.host_ns is None or b.host_ns is None:
+            continue
+        if b.host_ns - a.host_ns > HOST_GAP_NS:
+            yield b.line or 0, f"no host sample for {(b.host_ns - a.host_ns) / 1e9:.1f} s of the host's clock"
+            return
 
 
 def rounds(f: Facts) -> Found:

@@ -14,8 +14,9 @@ SECOND = 1_000_000_000
 
 # Samples are 100 ms apart; the last one may be that much before the end of what is measured.
 SAMPLE_SLACK_NS = 250 * MS
-# Host samples are 100 ms of wall time apart, in which a guest on the virtual clock may sleep for longer.
-HOST_SLACK_NS = 10 * SECOND
+# Host samples are 100 ms of host time apart. On the virtual clock that says nothing of guest time: an idle guest
+# sleeps for minutes in between, and on a busy machine several samples share one instant.
+HOST_GAP_NS = 10 * SECOND
 # Load samples are 250 ms apart, and the last one closes just after the phase.
 LOAD_SLACK_NS = 250 * MS
 # vmstat sums up CPUs while they count: an event this close to a sample may be on either side.

@@ -65,6 +65,22 @@ def test_a_batch_sent_while_the_tracer_detaches_is_no_contradiction(tmp_path):
     assert "device bytes" not in found(tmp_path, lines)
 
 
+def test_an_idle_guest_on_the_virtual_clock_is_no_contradiction(tmp_path):
+    """Its clock jumps while it sleeps: half a minute between two host samples, and several at one instant."""
+    lines = copy.deepcopy(REPORTING)
+    host = of(lines, "sample", "host")
+    begin, end = (p["t_ns"] for p in of(lines, "phase", "measure"))
+    before = [h for h in host if h["t_ns"] <= begin]
+    gone = [h for h in host if begin < h["t_ns"] < end]
+    same = [copy.deepcopy(before[-1]) for _ in range(3)]
+    at = lines.index(before[-1])
+    for i, h in enumerate([*before, *same, *(h for h in host if h["t_ns"] >= end)]):
+        h["host_ns"] = i * NS // 10
+    lines[at + 1 : at + 1] = same
+    assert end - begin > 11 * NS
+    assert found(tmp_path, without(lines, gone)) == set()
+
+
 def test_a_process_that_its_workload_killed_is_no_contradiction(tmp_path):
     lines = json.loads(json.dumps(REPORTING))
     insert(lines, {"type": "event", "t_ns": 8 * NS, "kind": "proc_exit", "name": "w", "pid": 99999, "signal": 9})
@@ -190,6 +206,9 @@ DAMAGE = {
     "no tracer": (drop("tracer"), "tracer"),
     "samples stop before the end": (cut_samples, "covered"),
     "no host samples": (drop("sample", "host"), "covered"),
+    "host samples begin late": (lambda x: without(x, of(x, "sample", "host")[:30]), "covered"),
+    "host samples stop before the end": (lambda x: without(x, of(x, "sample", "host")[-10:]), "covered"),
+    "no host sample for 12 s": (lambda x: without(x, of(x, "sample", "host")[40:160]), "covered"),
     "load samples stop": (
         lambda x: without(x, of(x, "sample", "load")[-12:]),
         "covered",
