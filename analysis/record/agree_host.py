@@ -4,30 +4,48 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 from analysis.record.facts import (
     BESIDE_RAM_BYTES,
     NEVER_TOUCHED_BYTES,
     NEVER_TOUCHED_SHARE,
+    RATE_SHARE,
     RSS_SLACK_BYTES,
     SEND_SLACK_NS,
     Facts,
     Found,
 )
-from analysis.record.model import PAGE_BYTES, HostSample
+from analysis.record.model import PAGE_BYTES, Batch, HostSample
+
+
+def _model_ns(f: Facts, b: Batch) -> float:
+    """The least the host takes for a batch, as its model says, on the guest's clock."""
+    spec = f.record.spec
+    return (spec.ack_base_ns + spec.ack_per_chunk_ns * b.nr_chunks) * (1 - RATE_SHARE[spec.clock])
+
+
+def _sums(batches: Iterable[tuple[float, int]]) -> tuple[list[float], list[int]]:
+    """(times in order, bytes of all batches before each of them), of (time, pages)."""
+    ordered = sorted(batches)
+    sums = itertools.accumulate((n * PAGE_BYTES for _, n in ordered), initial=0)
+    return [t for t, _ in ordered], list(sums)
 
 
 def device_bytes(f: Facts) -> Found:
-    """Bytes the device received, against the batches sent, at every host sample."""
+    """Bytes the device received, against the batches sent, at every host sample.
+
+    A batch is on its way from when it was sent; when it was answered the device had had it for as long as
+    the host model takes. In between nobody can tell, and the sample is not compared.
+    """
     if not f.whole("batch"):
         return
-    sent = sorted((b.sent_ns, b.nr_pages * PAGE_BYTES) for b in f.batches if b.sent_ns)
-    times = [t for t, _ in sent]
-    sums = [0]
-    for _, n in sent:
-        sums.append(sums[-1] + n)
-    slack = SEND_SLACK_NS[f.record.spec.clock]
+    sent = [b for b in f.batches if b.sent_ns]
+    begins, begun = _sums((b.sent_ns, b.nr_pages) for b in sent)
+    ends, received_for_sure = _sums(
+        (max(b.ack_ns - _model_ns(f, b), b.sent_ns), b.nr_pages) for b in sent if b.ack_ns and not b.open
+    )
     # What is sent once the tracer takes its programs away, before its last sample, is in no batch; in older
     # records nor is the one out then.
     until = f.samples[-2].t_ns if len(f.samples) > 1 else 0
@@ -36,26 +54,30 @@ def device_bytes(f: Facts) -> Found:
     base: int | None = None
     for h in f.record.host_samples:
         received = (h.device or {}).get("bytes_received")
-        low, high = (bisect.bisect_right(times, h.t_ns + d) for d in (-slack, slack))
-        if received is None or low != high or not f.samples or not f.samples[0].t_ns <= h.t_ns < until:
+        error = 0 if f.record.spec.clock == "virtual" else h.t_error_ns
+        if received is None or error is None or not f.samples or not f.samples[0].t_ns <= h.t_ns < until:
+            continue
+        slack = SEND_SLACK_NS + error
+        low = received_for_sure[bisect.bisect_right(ends, h.t_ns - slack)]
+        high = begun[bisect.bisect_right(begins, h.t_ns + slack)]
+        if low != high:
             continue
         if base is None:
-            base = received - sums[low]
-        elif received - base != sums[low]:
-            yield h.line or 0, f"the device received {received - base} bytes, batches sent have {sums[low]}"
+            base = received - low
+        elif received - base != low:
+            yield h.line or 0, f"the device received {received - base} bytes, batches sent have {low}"
             return
 
 
 def answers(f: Facts) -> Found:
     """The modelled host answers no earlier than its model says."""
-    spec = f.record.spec
     for b in f.batches:
         if b.open or b.err or not b.sent_ns or not b.ack_ns:
             continue
-        model = spec.ack_base_ns + spec.ack_per_chunk_ns * b.nr_chunks
+        model = _model_ns(f, b)
         # The device counts from when it has the batch, the guest from just before.
         if b.ack_ns - b.sent_ns < model:
-            yield b.line or 0, f"answered after {b.ack_ns - b.sent_ns} ns, the host model takes {model} ns"
+            yield b.line or 0, f"answered after {b.ack_ns - b.sent_ns} ns, the host model takes {model:.0f} ns"
             return
 
 
@@ -87,15 +109,18 @@ def backed(f: Facts) -> Found:
     if f.record.schema == 1 or guest is None or len(f.samples) < 2:
         return
     times = [s.t_ns for s in f.samples]
+    samples = f.record.host_samples
     # Of the guest's own total, so that what the kernel keeps for itself at boot is on neither side.
     total = guest.mem_total_kib * 1024
-    for h in f.record.host_samples:
+    for h, after in zip(samples, (*samples[1:], *samples[-1:]), strict=True):
         i = bisect.bisect_left(times, h.t_ns)
         if not 0 < i < len(times):
             continue
+        # Memory was read after the counters that say when: how long, on a clock that jumps, only the next ones tell.
+        by = after.t_ns if f.record.spec.clock == "virtual" else h.t_ns + (h.memory_after_ns or 0)
         idle = max(
             s.free_pages + (0 if f.record.spec.buffer_bytes else s.held_pages)
-            for s in f.samples[max(i - 2, 0) : i + 2]
+            for s in f.samples[max(i - 2, 0) : bisect.bisect_left(times, by) + 2]
         )
         inside = h.rss_bytes + (h.swap_bytes or 0)
         if inside + idle * PAGE_BYTES < total * (1 - NEVER_TOUCHED_SHARE) - NEVER_TOUCHED_BYTES:

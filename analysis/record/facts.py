@@ -17,14 +17,17 @@ SAMPLE_SLACK_NS = 250 * MS
 # Host samples are 100 ms of host time apart. On the virtual clock that says nothing of guest time: an idle guest
 # sleeps for minutes in between, and on a busy machine several samples share one instant.
 HOST_GAP_NS = 10 * SECOND
+# The guest's clocks run at the host's rate only as far as the kernel has calibrated them at boot.
+RATE_SHARE = {"virtual": 0.0, "real": 0.001}
 # Load samples are 250 ms apart, and the last one closes just after the phase.
 LOAD_SLACK_NS = 250 * MS
 # vmstat sums up CPUs while they count: an event this close to a sample may be on either side.
 COUNT_SLACK_NS = 2 * MS
 # Between the kernel's begin of a batch and the tracer's note of it.
 BATCH_SLACK_NS = MS
-# A batch on its way to the device when the host reads its counters.
-SEND_SLACK_NS = {"virtual": MS, "real": 100 * MS}
+# QEMU's main loop sees the guest's clock as of the vCPU's last stop. On the real clock a sample says how far off
+# its time may be.
+SEND_SLACK_NS = MS
 INTEGRAL_SHARE = 0.002
 # QEMU's memory of a guest beside its RAM: firmware, video, ROMs.
 BESIDE_RAM_BYTES = 32 * MIB

@@ -161,10 +161,15 @@ TABLE = (
     Invariant(
         "device bytes",
         "Bytes the device received = bytes in batches sent, at every host sample.",
-        "samples within 1 ms (real clock: 50 ms) of a sending",
+        "1 ms and what the sample says of its time; samples while a batch is on its way are not compared",
         agree_host.device_bytes,
     ),
-    Invariant("answers", "The host model answers no earlier than it says.", "", agree_host.answers),
+    Invariant(
+        "answers",
+        "The host model answers no earlier than it says.",
+        "0.1 % on the real clock, which guest and host count each for themselves",
+        agree_host.answers,
+    ),
     Invariant(
         "resident",
         "Guest RAM in host memory is at most what was given, and at most the whole process's.",
@@ -175,7 +180,7 @@ TABLE = (
     Invariant(
         "backed",
         "What the guest manages and has not free is in host memory (or host swap).",
-        "32 MiB and 4 % never touched; the most free of the two samples before and after",
+        "32 MiB and 4 % never touched; the most free of the two samples before and after the reading",
         agree_host.backed,
     ),
     Invariant(

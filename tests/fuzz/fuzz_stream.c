@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/vm/console.c collectors/run/vm/qmp.c collectors/run/util.c collectors/common/fd.c */
-/* LIBS: -ljansson */
+/* SOURCES: collectors/run/record/guest.c collectors/run/record/pace.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/vm/console.c collectors/run/vm/qmp.c collectors/run/util.c collectors/common/fd.c */
+/* LIBS: -ljansson -lm */
 /*
  * Everything a guest can send, and what a broken QEMU could: the readers must
  * neither crash nor keep what they should have refused. The first two bytes

@@ -123,6 +123,40 @@ def cut_samples(lines):
     return without(lines, gone)
 
 
+def test_clock_rates_of_guest_and_host_differ_on_the_real_clock(tmp_path):
+    """The host counts 200 ms, the guest 199.9: well on the real clock, impossible on the virtual one."""
+    lines = copy.deepcopy(REPORTING)
+    b = of(lines, "event", "batch")[0]
+    b["ack_ns"] = b["sent_ns"] + 199_900_000
+    assert found(tmp_path, lines) == {"answers"}
+    lines[0]["spec"]["clock"] = lines[0]["clock"]["mode"] = "real"
+    assert found(tmp_path, lines) == set()
+    b["ack_ns"] = b["sent_ns"] + 199_700_000
+    assert found(tmp_path, lines) == {"answers"}
+
+
+def test_a_host_sample_on_the_real_clock_counts_as_far_as_its_time_is_known(tmp_path):
+    """Each one 60 ms off: a contradiction when it claims to be exact, none when it says so, and unknown is no claim."""
+    lines = copy.deepcopy(REPORTING)
+    lines[0]["spec"]["clock"] = lines[0]["clock"]["mode"] = "real"
+    host = of(lines, "sample", "host")
+    set_all(host, t_error_ns=0)
+    assert found(tmp_path, lines) == set()
+    batch = of(lines, "event", "batch")[0]
+    for h in host:
+        if batch["start_ns"] - NS // 10 < h["t_ns"] <= batch["start_ns"]:
+            h["t_ns"] = batch["sent_ns"] - 60_000_000
+            h["device"]["bytes_received"] += batch["nr_pages"] * 4096
+    assert found(tmp_path, lines) == {"device bytes"}
+    set_all(host, t_error_ns=60_000_000)
+    assert found(tmp_path, lines) == set()
+    of(lines, "sample", "host")[-5]["device"]["bytes_received"] += 4096
+    assert found(tmp_path, lines) == {"device bytes"}
+    for h in host:
+        del h["t_error_ns"]
+    assert found(tmp_path, lines) == set()
+
+
 def in_event(kind, n=0, **changes):
     def change(lines):
         of(lines, "event", kind)[n].update(changes)

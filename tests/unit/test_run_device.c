@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run/record/device.c collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/util.c collectors/common/fd.c */
-/* LIBS: -ljansson */
+/* SOURCES: collectors/run/record/device.c collectors/run/record/axis.c collectors/run/record/pace.c collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/util.c collectors/common/fd.c */
+/* LIBS: -ljansson -lm */
 /* The device's counters, and a ledger that must balance. */
 #include <stdio.h>
 
 #include "tap.h"
 #include "common/time.h"
-#include "run/record/device.h"
+#include "run/record/axis.h"
 #include "run/util.h"
 
 #define SEC	((int64_t)NSEC_PER_SEC)
@@ -44,9 +44,9 @@ static void test_counters(void)
 static void make_guest(struct guest *g)
 {
 	static struct batch_ref batches[] = {
-		{ 10 * SEC, 10 * SEC + SEC / 5, 4 * CHUNK },
-		{ 20 * SEC, 20 * SEC + SEC / 5, 2 * CHUNK },
-		{ 90 * SEC, 90 * SEC + SEC / 5, 1 * CHUNK },
+		{ 10 * SEC, 10 * SEC + SEC / 5, 10 * SEC + SEC / 4, 4 * CHUNK },
+		{ 20 * SEC, 20 * SEC + SEC / 5, 20 * SEC + SEC / 4, 2 * CHUNK },
+		{ 90 * SEC, 90 * SEC + SEC / 5, 90 * SEC + SEC / 4, 1 * CHUNK },
 	};
 
 	memset(g, 0, sizeof(*g));
@@ -61,7 +61,7 @@ static void make_guest(struct guest *g)
 
 static struct host_sample at(int64_t guest_ns, uint64_t received)
 {
-	struct host_sample s = { .host_ns = (uint64_t)guest_ns };
+	struct host_sample s = { .asked_ns = (uint64_t)guest_ns };
 
 	s.device.v[DEV_VIRTUAL_NS] = (uint64_t)(guest_ns + SEC);
 	s.device.v[DEV_RECEIVED] = received;
@@ -80,10 +80,11 @@ static void test_ledger(void)
 	};
 	struct cell c = { .capacity = 32, .ack_base_ns = SEC / 5 };
 	struct guest g;
-	struct axis axis = { true, &g };
+	struct axis axis;
 	struct ledger l;
 
 	make_guest(&g);
+	axis__init(&axis, "virtual", &g, s, ARRAY_SIZE(s));
 	ledger__check(&l, &c, &g, &axis, s, ARRAY_SIZE(s));
 	is_u64(l.verdict, LEDGER_OK, "it balances: %s", l.detail);
 	is_s64(l.from_ns, 2 * SEC, "from the first sample in the tracer's life");
@@ -113,9 +114,94 @@ static void test_ledger(void)
 	is_u64(l.verdict, LEDGER_UNKNOWN, "unknown: %s", l.detail);
 }
 
+/*
+ * Both clocks are real. The guest's second is 0.2 ms longer than the host's, whose
+ * clock shows 1000 s as the guest's begins and QEMU's 3 s; the runner is late in all
+ * that it reads, often by a lot.
+ */
+#define HOST_AT(guest_ns)	((uint64_t)((guest_ns) + (guest_ns) / 5000 + 1000 * SEC))
+#define LATE(i)			(SEC / 1000 + (i) % 7 * SEC / 20)
+
+static struct host_sample real_at(int64_t guest_ns, int64_t early, int64_t late)
+{
+	uint64_t host_ns = HOST_AT(guest_ns);
+	struct host_sample s = { .asked_ns = host_ns - (uint64_t)early,
+				 .answered_ns = host_ns + (uint64_t)late };
+
+	s.device.v[DEV_VIRTUAL_NS] = host_ns - 997 * SEC;
+	s.memory_ns = s.answered_ns + SEC / 50;
+	return s;
+}
+
+static void test_real_clock(void)
+{
+	struct host_sample s[102];
+	struct reading r = { .t_ns = 0 };
+	struct axis axis;
+	struct guest g;
+	int64_t off, most = 0;
+	int i;
+
+	memset(&g, 0, sizeof(g));
+	for (i = 0; i < 100; i++) {
+		s[i] = real_at((i + 1) * SEC, LATE(i + 3), LATE(i));
+		pace__note(&g.pace, (uint64_t)(i * SEC), HOST_AT(i * SEC) + (uint64_t)LATE(i * 3));
+	}
+	/* The guest has stopped, QEMU's clock with it, when it is asked for the last time. */
+	s[100] = real_at(101 * SEC, LATE(0), LATE(0));
+	s[101] = s[100];
+	s[101].asked_ns += 3 * SEC;
+	s[101].answered_ns += 3 * SEC + SEC / 1000;
+	axis__init(&axis, "real", &g, s, ARRAY_SIZE(s));
+	for (i = 0; i < 102; i++) {
+		ok(axis__read(&axis, &s[i], &r), "a sample has its place");
+		off = r.t_ns - (i < 100 ? (i + 1) : 101) * SEC;
+		off = off < 0 ? -off : off;
+		most = off > most ? off : most;
+	}
+	ok(most < 2 * SEC / 1000, "to 2 ms, though read up to 300 ms later: %lld ns", (long long)most);
+	ok(r.error_ns >= SEC / 1000 && r.error_ns < SEC / 4, "and says how far off it may be: %llu ns",
+	   (unsigned long long)r.error_ns);
+	is_u64(r.host_ns, HOST_AT(101 * SEC), "the last one as of the guest's end");
+	memset(&g, 0, sizeof(g));
+	axis__init(&axis, "real", &g, s, ARRAY_SIZE(s));
+	ok(!axis__read(&axis, &s[0], &r), "a guest that has said nothing has no clock");
+}
+
+/* A batch is on its way at 10 s; when it was answered after 200 ms it had been there for all of them. */
+static void test_ledger_on_the_real_clock(void)
+{
+	struct host_sample s[4];
+	struct cell c = { .capacity = 32, .ack_base_ns = SEC / 5 };
+	struct axis axis;
+	struct ledger l;
+	struct guest g;
+	int i;
+
+	make_guest(&g);
+	for (i = 0; i < 100; i++)
+		pace__note(&g.pace, (uint64_t)(i * SEC), HOST_AT(i * SEC));
+	s[0] = real_at(2 * SEC, 100, 100);
+	s[1] = real_at(10 * SEC + SEC / 100, 100, 100);	/* the device has it, for sure */
+	s[2] = real_at(20 * SEC, 100, 100);		/* nobody can tell */
+	s[3] = real_at(99 * SEC, 100, 100);
+	s[1].device.v[DEV_RECEIVED] = s[1].device.v[DEV_DISCARDED] = 4 * CHUNK;
+	axis__init(&axis, "real", &g, s, ARRAY_SIZE(s));
+	ledger__check(&l, &c, &g, &axis, s, 2);
+	is_u64(l.verdict, LEDGER_OK, "10 ms after it was sent: %s", l.detail);
+	is_u64(l.received, 4 * CHUNK, "the batch counts");
+	ledger__check(&l, &c, &g, &axis, s, 3);
+	ok(l.to_ns < 11 * SEC, "a sample as a batch is sent is passed over");
+	s[1].device.v[DEV_RECEIVED] = 0;
+	ledger__check(&l, &c, &g, &axis, s, 2);
+	is_u64(l.verdict, LEDGER_BAD, "a batch that the device does not have: %s", l.detail);
+}
+
 int main(void)
 {
 	test_counters();
 	test_ledger();
+	test_real_clock();
+	test_ledger_on_the_real_clock();
 	return tap__done();
 }

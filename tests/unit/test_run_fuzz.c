@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: tests/fuzz/fuzz_stream.c collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/vm/console.c collectors/run/vm/qmp.c collectors/run/util.c collectors/common/fd.c */
-/* LIBS: -ljansson */
+/* SOURCES: tests/fuzz/fuzz_stream.c collectors/run/record/guest.c collectors/run/record/pace.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/vm/console.c collectors/run/vm/qmp.c collectors/run/util.c collectors/common/fd.c */
+/* LIBS: -ljansson -lm */
 /*
  * The fuzzer's entry over a bounded number of inputs: good lines, broken by a
  * seeded random hand. A violation aborts, so reaching the end is the test.

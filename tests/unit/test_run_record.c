@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run/record/record.c collectors/run/record/artefacts.c collectors/run/record/guest.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/plan/cell.c collectors/run/plan/hash.c collectors/run/record/device.c collectors/run/util.c collectors/common/fd.c */
-/* LIBS: -ljansson -lnettle */
+/* SOURCES: collectors/run/record/record.c collectors/run/record/artefacts.c collectors/run/record/guest.c collectors/run/record/pace.c collectors/run/record/shape.c collectors/run/record/lines.c collectors/run/plan/cell.c collectors/run/plan/hash.c collectors/run/record/device.c collectors/run/record/axis.c collectors/run/util.c collectors/common/fd.c */
+/* LIBS: -ljansson -lm -lnettle */
 /* The record of a cell with two guests and with artefacts. */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/time.h"
+#include "run/record/axis.h"
 #include "run/record/device.h"
 #include "run/util.h"
 
@@ -68,33 +69,6 @@ json_t *device__json(const struct device_counts *d)
 	return obj;
 }
 
-bool axis__offset(const struct axis *axis, int64_t *host_minus_guest_ns)
-{
-	const struct guest *g = axis->guest;
-
-	if (axis->is_virtual) {
-		if (!g->nr_syncs)
-			return false;
-		*host_minus_guest_ns = (int64_t)(g->first_sync.tsc - g->first_sync.t_ns);
-		return true;
-	}
-	/* The least delay any line had is the best knowledge of the offset. */
-	*host_minus_guest_ns = g->min_offset_ns;
-	return g->min_offset_ns != INT64_MAX;
-}
-
-bool axis__time(const struct axis *axis, const struct host_sample *s, int64_t *t_ns)
-{
-	int64_t offset;
-
-	if (axis->is_virtual)
-		return guest__time_of_virtual(axis->guest, s->device.v[DEV_VIRTUAL_NS], t_ns);
-	if (!axis__offset(axis, &offset))
-		return false;
-	*t_ns = (int64_t)s->host_ns - offset;
-	return true;
-}
-
 static uint64_t skipped_bytes(const struct device_counts *d)
 {
 	uint64_t sum = 0;
@@ -105,15 +79,22 @@ static uint64_t skipped_bytes(const struct device_counts *d)
 	return sum;
 }
 
-/* No batch was handed over near t: its side of t is certain for each. */
-static bool is_quiet(const struct guest *g, int64_t t, int64_t slack_ns)
+/*
+ * Is it certain of each batch whether the device had it at time t? It has none
+ * before it is sent, and any that it has answered for as long as it is said to take.
+ */
+static bool is_quiet(const struct guest *g, const struct cell *c, int64_t t, int64_t slack_ns)
 {
+	/* The clocks of guest and device may differ by 0.1 %. */
+	int64_t model_ns = (int64_t)(c->ack_base_ns - c->ack_base_ns / 1000);
 	uint32_t i;
 
 	for (i = 0; i < g->nr_batches; i++) {
-		int64_t sent = (int64_t)g->batches[i].sent_ns;
+		const struct batch_ref *b = &g->batches[i];
 
-		if (sent > t - slack_ns && sent < t + slack_ns)
+		if (!b->sent_ns || t < (int64_t)b->sent_ns - slack_ns)
+			continue;
+		if (!b->ack_ns || t < (int64_t)b->ack_ns - model_ns + slack_ns)
 			return false;
 	}
 	return true;
@@ -148,11 +129,12 @@ void ledger__check(struct ledger *l, const struct cell *c, const struct guest *g
 {
 	/*
 	 * Virtual: QEMU's main loop sees the clock as of the vCPU's last stop,
-	 * at most a timer tick (4 ms) ago. Real: what the host is late to read.
+	 * at most a timer tick (4 ms) ago. Real: as far as the sample's time is known.
 	 */
-	int64_t slack_ns = (axis->is_virtual ? 20 : 100) * (int64_t)NSEC_PER_MSEC;
+	int64_t least_slack_ns = (axis->is_virtual ? 20 : 1) * (int64_t)NSEC_PER_MSEC;
 	const struct host_sample *first = NULL, *last = NULL;
-	int64_t t, end;
+	struct reading r;
+	int64_t end;
 	size_t i;
 	uint32_t b;
 
@@ -171,15 +153,16 @@ void ledger__check(struct ledger *l, const struct cell *c, const struct guest *g
 	}
 	end = last_certain_ns(c, g);
 	for (i = 0; i < nr; i++) {
-		if (!axis__time(axis, &samples[i], &t) || t < (int64_t)g->trace_first_ns ||
-		    t > end || !is_quiet(g, t, slack_ns))
+		if (!axis__read(axis, &samples[i], &r) || r.t_ns < (int64_t)g->trace_first_ns ||
+		    r.t_ns > end ||
+		    !is_quiet(g, c, r.t_ns, least_slack_ns + (int64_t)r.error_ns))
 			continue;
 		if (!first) {
 			first = &samples[i];
-			l->from_ns = t;
+			l->from_ns = r.t_ns;
 		}
 		last = &samples[i];
-		l->to_ns = t;
+		l->to_ns = r.t_ns;
 	}
 	if (!first || first == last) {
 		l->from_ns = l->to_ns = 0;

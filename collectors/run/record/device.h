@@ -45,7 +45,8 @@ struct ram_use {
 };
 
 struct host_sample {
-	uint64_t host_ns;	/* host CLOCK_MONOTONIC */
+	uint64_t asked_ns, answered_ns;	/* host CLOCK_MONOTONIC; QEMU read the counters between */
+	uint64_t memory_ns;	/* memory was read after that, until here */
 	struct ram_use ram;
 	struct device_counts device;
 };
@@ -54,17 +55,6 @@ struct host_sample {
 const char *device__parse(const json_t *answer, struct device_counts *d);
 /* As in a record; a new object. */
 json_t *device__json(const struct device_counts *d);
-
-/* A cell's clock: how host times become guest times. */
-struct axis {
-	bool is_virtual;
-	const struct guest *guest;
-};
-
-/* Guest time of a host sample; false when the clocks cannot be related. */
-bool axis__time(const struct axis *axis, const struct host_sample *s, int64_t *t_ns);
-/* What is to be subtracted from host times; false as above. */
-bool axis__offset(const struct axis *axis, int64_t *host_minus_guest_ns);
 
 /*
  * The ledger: what the tracer saw hinted against what the device received,
@@ -77,6 +67,8 @@ struct ledger {
 	uint64_t guest_hinted, received, discarded, skipped;
 	char detail[160];		/* why it is unknown or bad */
 };
+
+struct axis;
 
 void ledger__check(struct ledger *l, const struct cell *c, const struct guest *g,
 		   const struct axis *axis, const struct host_sample *samples, size_t nr);

@@ -22,7 +22,6 @@ int guest__init(struct guest *g)
 	int i, err = 0;
 
 	memset(g, 0, sizeof(*g));
-	g->min_offset_ns = INT64_MAX;
 	for (i = 0; !err && i < NR_PORTS; i++)
 		err = lines__init(&g->lines[i], GUEST_LINE_MAX);
 	if (err)
@@ -97,6 +96,7 @@ static int note_batch(struct guest *g, const json_t *line)
 		return err;
 	g->batches[g->nr_batches++] = (struct batch_ref) {
 		.sent_ns = get(line, "sent_ns"),
+		.ack_ns = get(line, "ack_ns"),
 		.done_ns = get(line, "done_ns"),
 		.bytes = get(line, "nr_pages") * PAGE_BYTES,
 	};
@@ -292,10 +292,7 @@ static void take_line(void *arg, char *text, size_t len, uint64_t offset, bool t
 		return;
 	}
 	if (type != LINE_HELLO && type != LINE_BYE) {
-		int64_t offset_ns = (int64_t)(ctx->received_ns - get(line, "t_ns"));
-
-		if (offset_ns < g->min_offset_ns)
-			g->min_offset_ns = offset_ns;
+		pace__note(&g->pace, get(line, "t_ns"), ctx->received_ns);
 		if (type != LINE_SYNC && type != LINE_ARTEFACT)
 			err = keep_line(g, ctx->port, get(line, "t_ns"), offset, len);
 	}

@@ -14,6 +14,7 @@
 
 #include "gen/record_types.h"
 #include "run/record/lines.h"
+#include "run/record/pace.h"
 
 #define GUEST_LINE_MAX		RECORD_MAX_LINE_BYTES	/* and the newline */
 #define GUEST_STREAM_MAX	(256ULL << 20)
@@ -33,7 +34,8 @@ struct line_ref {
 };
 
 struct batch_ref {
-	uint64_t sent_ns, done_ns, bytes;
+	uint64_t sent_ns, ack_ns, done_ns;	/* 0: not yet */
+	uint64_t bytes;
 };
 
 /* From one moment to another; 0 while it was not. */
@@ -69,7 +71,7 @@ struct guest {
 	int bye_status;
 	uint32_t nr_syncs;
 	struct sync_point first_sync, last_sync;
-	int64_t min_offset_ns;	/* least of (received - t_ns); INT64_MAX before any */
+	struct pace pace;
 	uint64_t trace_first_ns, trace_last_ns;	/* span of the tracer's own samples */
 	uint64_t loss_seen, loss_recorded, loss_dropped;
 	bool loss_of_batches;

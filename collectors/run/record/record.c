@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "run/record/artefacts.h"
+#include "run/record/axis.h"
 #include "run/record/record.h"
 #include "run/util.h"
 
@@ -41,16 +42,17 @@ static int put_json(FILE *f, json_t *obj)
 	return err || fputc('\n', f) == EOF ? -EIO : 0;
 }
 
-static struct axis axis_of(const struct record *r, size_t guest)
+static void axis_of(struct axis *axis, const struct record *r, size_t guest)
 {
-	return (struct axis) { !strcmp(r->cell->clock, "virtual"), r->guests[guest].guest };
+	const struct guest_part *p = &r->guests[guest];
+
+	axis__init(axis, r->cell->clock, p->guest, p->samples, p->nr_samples);
 }
 
 static int put_run(FILE *f, const struct record *r)
 {
-	struct axis axis = axis_of(r, 0);
-	json_t *clock, *guests = json_array();
-	int64_t offset;
+	json_t *guests = json_array();
+	struct axis axis;
 	size_t i;
 
 	for (i = 0; i < r->nr_guests; i++) {
@@ -58,8 +60,7 @@ static int put_run(FILE *f, const struct record *r)
 
 		json_array_append_new(guests, hello ? json_incref(hello) : json_null());
 	}
-	clock = json_pack("{s:s, s:o}", "mode", r->cell->clock, "host_minus_guest_ns",
-			  axis__offset(&axis, &offset) ? json_integer(offset) : json_null());
+	axis_of(&axis, r, 0);
 	return put_json(f, json_pack("{s:s, s:i, s:s, s:s, s:s?, s:o, s:O?, s:O, s:o, s:o}",
 				     "type", "run",
 				     "schema", RECORD_SCHEMA,
@@ -70,16 +71,18 @@ static int put_run(FILE *f, const struct record *r)
 				     "arm", r->cell->arm_def,
 				     "host", r->host,
 				     "guests", guests,
-				     "clock", clock));
+				     "clock", axis__json(&axis, r->cell->clock)));
 }
 
-static int put_sample(FILE *f, const struct host_sample *s, int64_t t_ns, size_t guest)
+static int put_sample(FILE *f, const struct host_sample *s, const struct reading *r, size_t guest)
 {
-	json_t *obj = json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}",
+	json_t *obj = json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
 				"type", "sample",
-				"t_ns", (json_int_t)t_ns,
+				"t_ns", (json_int_t)r->t_ns,
 				"src", "host",
-				"host_ns", (json_int_t)s->host_ns,
+				"t_error_ns", (json_int_t)r->error_ns,
+				"host_ns", (json_int_t)r->host_ns,
+				"memory_after_ns", (json_int_t)(s->memory_ns - r->host_ns),
 				"rss_bytes", (json_int_t)s->ram.rss_bytes,
 				"huge_bytes", (json_int_t)s->ram.huge_bytes,
 				"swap_bytes", (json_int_t)s->ram.swap_bytes,
@@ -119,6 +122,7 @@ struct source {
 	int fds[NR_PORTS];
 	size_t ref, sample;	/* next of each */
 	bool is_sample;
+	struct reading reading;	/* of the next sample */
 	int64_t t_ns;		/* of the next line */
 };
 
@@ -126,17 +130,17 @@ struct source {
 static bool source__next(struct source *s)
 {
 	const struct guest *g = s->part->guest;
-	int64_t t = 0;
+	struct reading *r = &s->reading;
 
 	/* A sample before the guest's clock began has no place. */
 	while (s->sample < s->part->nr_samples &&
-	       (!axis__time(&s->axis, &s->part->samples[s->sample], &t) || t < 0))
+	       (!axis__read(&s->axis, &s->part->samples[s->sample], r) || r->t_ns < 0))
 		s->sample++;
 	s->is_sample = s->sample < s->part->nr_samples &&
-		       (s->ref == g->nr_refs || t < (int64_t)g->refs[s->ref].t_ns);
+		       (s->ref == g->nr_refs || r->t_ns < (int64_t)g->refs[s->ref].t_ns);
 	if (!s->is_sample && s->ref == g->nr_refs)
 		return false;
-	s->t_ns = s->is_sample ? t : (int64_t)g->refs[s->ref].t_ns;
+	s->t_ns = s->is_sample ? r->t_ns : (int64_t)g->refs[s->ref].t_ns;
 	return true;
 }
 
@@ -154,7 +158,7 @@ static int put_body(FILE *f, struct source *sources, size_t nr, uint64_t *nr_lin
 			break;
 		i = (size_t)(next - sources);
 		if (next->is_sample)
-			err = put_sample(f, &next->part->samples[next->sample++], next->t_ns, i);
+			err = put_sample(f, &next->part->samples[next->sample++], &next->reading, i);
 		else
 			err = put_line(f, &next->part->guest->refs[next->ref++], next->fds, i);
 	}
@@ -238,8 +242,8 @@ static int open_source(struct source *s, const struct record *r, size_t guest)
 	char dir[PATH_MAX], path[PATH_MAX];
 	int i, err;
 
-	*s = (struct source) { .axis = axis_of(r, guest), .part = &r->guests[guest],
-			       .fds = { -1, -1 } };
+	*s = (struct source) { .part = &r->guests[guest], .fds = { -1, -1 } };
+	axis_of(&s->axis, r, guest);
 	guest__sort(s->part->guest);
 	err = record__guest_dir(dir, sizeof(dir), r->dir, guest);
 	for (i = 0; !err && i < NR_PORTS; i++) {

@@ -56,7 +56,7 @@ static int keep(struct sampler *s, const struct host_sample *sample)
 
 int sampler__take(struct sampler *s, pid_t pid, const json_t *answer, char *why, size_t size)
 {
-	struct host_sample sample = { .host_ns = time__now_ns() };
+	struct host_sample sample = { .asked_ns = s->asked_ns, .answered_ns = s->answered_ns };
 	const char *lacks = device__parse(answer, &sample.device);
 	int err;
 
@@ -68,6 +68,7 @@ int sampler__take(struct sampler *s, pid_t pid, const json_t *answer, char *why,
 	if (err && err != -EINVAL && err != -ESRCH)
 		snprintf(why, size, "cannot read QEMU's memory map: %s", strerror(-err));
 	if (!err) {
+		sample.memory_ns = time__now_ns();
 		err = keep(s, &sample);
 		if (err)
 			snprintf(why, size, "no memory for more host samples");

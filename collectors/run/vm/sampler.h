@@ -10,6 +10,7 @@ struct sampler {
 	struct guest_ram ram;		/* nr is 0 until QEMU has told */
 	struct host_sample *samples;
 	size_t nr, max;
+	uint64_t asked_ns, answered_ns;	/* the caller says when: of the next sample */
 };
 
 void sampler__free(struct sampler *s);

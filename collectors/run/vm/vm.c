@@ -16,6 +16,7 @@
 #include "common/time.h"
 #include "run/plan/arms.h"
 #include "run/record/artefacts.h"
+#include "run/record/axis.h"
 #include "run/record/record.h"
 #include "run/vm/child.h"
 #include "run/vm/host.h"
@@ -207,8 +208,10 @@ static void talk_to_qemu(struct vm *vm)
 	json_t *answer;
 	ssize_t n;
 
-	while ((n = read(vm->qmp_fd, buf, sizeof(buf))) > 0)
+	while ((n = read(vm->qmp_fd, buf, sizeof(buf))) > 0) {
+		vm->sampler.answered_ns = time__now_ns();
 		qmp__feed(&vm->qmp, buf, (size_t)n);
+	}
 	if (vm->qmp.error[0])
 		fail(vm, FAIL_INFRASTRUCTURE, "QEMU refused a command: %s", vm->qmp.error);
 	if (vm->qmp.stopped_by_error && !vm->qmp.shut_down)
@@ -229,7 +232,10 @@ static void ask_for_counters(struct vm *vm)
 	if (!vm->sampler.ram.nr) {
 		/* Once: no memory is plugged into the guest of a cell. */
 		qmp__send(&vm->qmp, "x-query-ramblock", NULL);
-	} else if (vm->stage == STAGE_RUNNING && vm->qmp.shut_down) {
+		return;
+	}
+	vm->sampler.asked_ns = now;
+	if (vm->stage == STAGE_RUNNING && vm->qmp.shut_down) {
 		enter(vm, STAGE_LAST_READ);
 		qmp__get(&vm->qmp, BALLOON_PATH, "hint-stats");
 	} else if (vm->stage == STAGE_RUNNING && now - vm->sample_ns >= SAMPLE_NS) {
@@ -388,7 +394,7 @@ static void judge(struct vm *vm, bool was_killed)
 
 static int finish(struct vm *vm, const char *root, const struct qemu_args *args)
 {
-	struct axis axis = { !strcmp(vm->cell->clock, "virtual"), &vm->guest };
+	struct axis axis;
 	struct record r = {
 		.cell = vm->cell, .dir = vm->dir, .nr_guests = 1,
 		.guests[0] = {
@@ -400,6 +406,7 @@ static int finish(struct vm *vm, const char *root, const struct qemu_args *args)
 	char *quoted = qemu__quoted(args);
 	int err;
 
+	axis__init(&axis, vm->cell->clock, &vm->guest, vm->sampler.samples, vm->sampler.nr);
 	ledger__check(ledger, vm->cell, &vm->guest, &axis, vm->sampler.samples,
 		      vm->sampler.nr);
 	if (ledger->verdict == LEDGER_BAD)
