@@ -114,13 +114,15 @@ def constant(cure: Side, where: str) -> Claim:
     exchanges, delta = cure.sum("exchanges"), cure.sum("exchange_free_delta_pages")
     exposure = cure.sum("exposure_mib_s")
     guest = sum(c.record.nr_violations for c in cure.cells)
-    device = sum(c.record.end.device.get("violations", 0) for c in cure.cells)
+    counts = [c.record.end.device.get("violations") for c in cure.cells]
+    device = None if None in counts else sum(counts)
     evidence = (
         f"{exchanges:.0f} exchanges changed free memory by {delta:.0f} pages in sum; violations: guest"
-        f" {guest}, device {device}; exposure {exposure:.3g} MiB s"
+        f" {guest}, device {'unknown' if device is None else device}; exposure {exposure:.3g} MiB s"
     )
     wrong = delta or guest or device or exposure
-    unknown = any(c.values.get(k) is None for c in cure.cells for k in ("exchanges", "exposure_mib_s"))
+    needed = ("exchanges", "exchange_free_delta_pages", "exposure_mib_s")
+    unknown = device is None or any(c.values.get(k) is None for c in cure.cells for k in needed)
     verdict = REFUTED if wrong else SUPPORTED if exchanges and not unknown else UNDECIDED
     return settled(Claim(text, verdict, evidence, where), cure)
 

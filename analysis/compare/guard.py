@@ -89,8 +89,9 @@ def _not_as_the_arm_says(record: Record, features: int, parameters: dict[str, st
             problems.append(f"feature bit {bit} was {'not ' if wanted else ''}negotiated")
     for name, text in sorted((arm.expect.parameters or {}).items()):
         wanted = _asked(text, record)
-        if parameters is not None and parameters.get(name) != wanted:
-            problems.append(f"parameter {name} is {parameters.get(name)} in the guest, {wanted} was asked")
+        got = (parameters or {}).get(name, "unknown")
+        if got != wanted:
+            problems.append(f"parameter {name} is {got} in the guest, {wanted} was asked")
     return problems
 
 

@@ -113,17 +113,21 @@ def growth(
 
 
 def count_growth(
-    samples: Sequence[GuestSample], get: Callable[[GuestSample], int], windows: Sequence[Window]
+    samples: Sequence[GuestSample], get: Callable[[GuestSample], int | None], windows: Sequence[Window]
 ) -> float | None:
-    """As growth(), for a counter of events: whole numbers, the last sample at or before each edge."""
+    """As growth(), for a counter of events: whole numbers, the last sample at or before each edge.
+
+    None when a sample that counts does not have the counter.
+    """
     if len(samples) < 2:
         return None
     times = [s.t_ns for s in samples]
 
-    def at(t: int) -> int:
-        return get(samples[max(int(np.searchsorted(times, t, side="right")) - 1, 0)])
+    def at(t: int) -> int | None:
+        return get(samples[max(bisect.bisect_right(times, t) - 1, 0)])
 
-    return float(sum(at(b) - at(a) for a, b in windows))
+    edges = [(at(a), at(b)) for a, b in windows]
+    return None if any(None in edge for edge in edges) else float(sum(b - a for a, b in edges))
 
 
 def _integral(t_ns: np.ndarray, values: np.ndarray, windows: Sequence[Window]) -> float | None:
@@ -155,10 +159,11 @@ def _host_values(record: Record, windows: Sequence[Window]) -> dict[str, float |
     out["rss_mib"] = used / seconds
     g = record.guest_samples
     within = np.array([inside(int(x), windows) for x in t])
-    if len(g) >= 2 and within.any():
+    levels = [record.buffer_level(s) for s in g]
+    if len(g) >= 2 and within.any() and None not in levels:
         gt = np.array([s.t_ns for s in g], dtype=float)
         idle = (
-            np.array([s.free_pages + s.held_pages + record.buffer_level(s) for s in g], dtype=float)
+            np.array([s.free_pages + s.held_pages + n for s, n in zip(g, levels, strict=True)], dtype=float)
             * PAGE_BYTES
             / MIB
         )
@@ -300,8 +305,9 @@ def cell_stats(cell: Cell) -> CellStats:
     def events(kind: str, klass: str = SYSTEM) -> list[Shortage]:
         return classes.get((klass, kind), [])
 
-    def held(items: Iterable[Shortage]) -> float:
-        return float(sum(1 for e in items if e.uncompensated_pages))
+    def held(items: Sequence[Shortage]) -> float | None:
+        pages = [e.uncompensated_pages for e in items]
+        return None if None in pages else float(sum(map(bool, pages)))
 
     kills = tuple(judge_event(e) for e in events("oom_kill"))
     outside = sum(
@@ -378,8 +384,9 @@ def arm_numbers(cells: Sequence[CellStats], avoided: Mapping[str, int]) -> dict[
     out: dict[str, Number] = {}
     for m in METRICS:
         if m.key == "held_at_kill_bytes":
-            held = [float(k.event.uncompensated_pages * PAGE_BYTES) for c in cells for k in c.kills]
-            out[m.key] = pooled(held, m.unit, "no kill")
+            pages = [k.event.uncompensated_pages for c in cells for k in c.kills]
+            held = [] if None in pages else [float(n * PAGE_BYTES) for n in pages]
+            out[m.key] = pooled(held, m.unit, "not in every record" if pages else "no kill")
         elif m.key == "avoided_kills":
             values = [float(avoided[c.cell.name]) for c in cells if c.cell.name in avoided]
             out[m.key] = summarise(values, m.unit, "no paired run without hinting")

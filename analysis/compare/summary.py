@@ -32,6 +32,10 @@ def _answer(a: Any) -> dict[str, Any]:
     return {"sentence": a.sentence, "tone": a.tone, "details": list(a.details)}
 
 
+def _bytes(pages: int | None) -> int | None:
+    return None if pages is None else pages * PAGE_BYTES
+
+
 def _kills(a: Analysis) -> list[dict[str, Any]]:
     return [
         {
@@ -45,8 +49,8 @@ def _kills(a: Analysis) -> list[dict[str, Any]]:
             "victim": k.event.victim_comm,
             "order": k.event.order,
             "gfp": k.event.gfp,
-            "held_bytes": k.event.held_pages * PAGE_BYTES,
-            "uncompensated_bytes": k.event.uncompensated_pages * PAGE_BYTES,
+            "held_bytes": _bytes(k.event.held_pages),
+            "uncompensated_bytes": _bytes(k.event.uncompensated_pages),
             "batch_age_ns": k.event.batch_age_ns,
         }
         for group in a.arms.values()

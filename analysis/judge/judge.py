@@ -297,6 +297,8 @@ def _obstacle(event: Shortage) -> str:
     """Why an event cannot be judged from its record; empty when it can."""
     if event.gfp is None and event.kind != "kswapd_wake":
         return "the record does not have the request that failed"
+    if event.order is None:
+        return "the record does not have the size of the request"
     if event.zones_missing:
         return "more zones than the record can hold"
     if event.memcg:
@@ -307,6 +309,15 @@ def _obstacle(event: Shortage) -> str:
             return f"the zones were sampled {-age / 1e6:.1f} ms after the event"
         if age > MAX_STATE_AGE_NS + (event.duration_ns or 0):
             return f"the zones were sampled {age / 1e9:.1f} s before the event"
+    return ""
+
+
+def _unknown_class(event: Shortage) -> str:
+    """What the record does not say and would put the event into a class of its own; empty when it says all."""
+    if event.kind in ("oom_kill", "alloc_fail") and event.memcg is None:
+        return "whether the limit of a cgroup was short, not memory, is not in the record"
+    if event.kind == "oom_kill" and event.sysrq is None:
+        return "whether the kill was asked for by sysrq is not in the record"
     return ""
 
 
@@ -322,7 +333,11 @@ def _verdict(event: Shortage, mark: str) -> Verdict:
         highest = len(gfpbits.ZONE_NAMES) - 1 if highest is None else highest
     if highest is None:
         highest = gfpbits.highest_zone(event.gfp or 0)
-    return judge_request(event, highest, mark)
+    verdict = judge_request(event, highest, mark)
+    unknown = _unknown_class(event)
+    if unknown and verdict.kind != UNDETERMINED:
+        return dataclasses.replace(verdict, kind=UNDETERMINED, reason=unknown)
+    return verdict
 
 
 def judge_event(event: Shortage) -> Judged:

@@ -27,7 +27,7 @@ def chunks(f: Facts) -> Found:
     untold = f.record.schema == 1 and f.samples and f.samples[-1].held_pages > 0
     # Chunks that are swapped back are exchanged once more, and stored once more.
     both = (("isolate", closed, every), (back, closed, every))
-    for probe, least, most in both[:1] if f.swaps_back else both:
+    for probe, least, most in both[:1] if f.may_swap_back else both:
         loss = f.losses.get(probe)
         if loss is None or loss.nr_lost or not loss.seen:
             continue
@@ -36,13 +36,14 @@ def chunks(f: Facts) -> Found:
 
 
 def exchanges(f: Facts) -> Found:
-    for x, y in zip(f.samples, f.samples[1:], strict=False):
+    samples = [s for s in f.samples if s.exchanges is not None and s.exchange_free_delta_pages is not None]
+    for x, y in zip(samples, samples[1:], strict=False):
         if y.exchanges < x.exchanges or y.exchange_free_delta_pages < x.exchange_free_delta_pages:
             yield y.line or 0, f"fewer exchanges, or less moved by them, than a sample before: {y.exchanges}"
             return
-    if len(f.samples) < 2 or not f.whole("batch") or f.swaps_back:
+    if len(samples) < 2 or not f.whole("batch") or f.may_swap_back:
         return
-    a, b = f.samples[0], f.samples[-1]
+    a, b = samples[0], samples[-1]
     counted = b.exchanges - a.exchanges
     lent = [x for x in f.batches if x.exchange]
     sure = sum(x.nr_chunks for x in lent if a.t_ns < x.start_ns and f.done(x) < b.t_ns)
@@ -110,11 +111,14 @@ def buffer(f: Facts) -> Found:
     # CPU may fall between the two: one chunk more, and that chunk uncompensated.
     between = 1 << max((b.max_order or 0 for b in f.taken), default=0) if f.record.spec.vcpus > 1 else 0
     for s in f.samples:
-        together = f.record.buffer_level(s) + s.held_pages
+        level = f.record.buffer_level(s)
+        if level is None:
+            continue
+        together = level + s.held_pages
         if not 0 <= together - guest.buffer_held_pages <= between or s.uncompensated_pages > between:
             yield (
                 s.line or 0,
-                f"buffer {f.record.buffer_level(s)} + held {s.held_pages} pages of {guest.buffer_held_pages},"
+                f"buffer {level} + held {s.held_pages} pages of {guest.buffer_held_pages},"
                 f" {s.uncompensated_pages} uncompensated",
             )
             return

@@ -70,7 +70,7 @@ def kills_vmstat(f: Facts) -> Found:
     first = f.samples[0].t_ns
     kills = sorted(k.t_ns for k in f.record.shortages if k.kind == "oom_kill" and k.t_ns > first)
     # A kill of a whole cgroup counts its chosen victim twice.
-    memcg = sum(k.memcg for k in f.record.shortages if k.kind == "oom_kill")
+    memcg = sum(k.memcg is not False for k in f.record.shortages if k.kind == "oom_kill")
     for s, grown in _grown(f, "oom_kill"):
         low = bisect.bisect_right(kills, s.t_ns - COUNT_SLACK_NS)
         high = bisect.bisect_right(kills, s.t_ns + COUNT_SLACK_NS) + memcg
@@ -107,7 +107,7 @@ def kills_exits(f: Facts) -> Found:
     # record shows in the kernel's count and on the console.
     for e in f.record.exits:
         killed = any(t <= e.t_ns + COUNT_SLACK_NS for t in kills.get(e.pid, ()))
-        if killed and e.signal != 9:
+        if killed and e.signal not in (9, None):
             yield e.line or 0, f"process {e.pid} was killed, its exit says signal {e.signal}"
 
 

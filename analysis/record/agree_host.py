@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 
 from analysis.record.facts import (
@@ -81,10 +82,11 @@ def answers(f: Facts) -> Found:
             return
 
 
-def _discarded(samples: Sequence[HostSample], first: int, last: int) -> int:
-    """Bytes discarded from one sample to another, as far as the device was asked; 0 when it was not."""
+def _discarded(samples: Sequence[HostSample], first: int, last: int) -> float:
+    """Bytes discarded from one sample to another; any number when the device was not asked."""
     ends = [samples[min(max(i, 0), len(samples) - 1)].device or {} for i in (first, last)]
-    return max(ends[1].get("bytes_discarded", 0) - ends[0].get("bytes_discarded", 0), 0)
+    was, now = (end.get("bytes_discarded") for end in ends)
+    return math.inf if was is None or now is None else max(now - was, 0)
 
 
 def resident(f: Facts) -> Found:
@@ -122,7 +124,9 @@ def backed(f: Facts) -> Found:
             s.free_pages + (0 if f.record.spec.buffer_bytes else s.held_pages)
             for s in f.samples[max(i - 2, 0) : bisect.bisect_left(times, by) + 2]
         )
-        inside = h.rss_bytes + (h.swap_bytes or 0)
+        if h.swap_bytes is None:
+            continue
+        inside = h.rss_bytes + h.swap_bytes
         if inside + idle * PAGE_BYTES < total * (1 - NEVER_TOUCHED_SHARE) - NEVER_TOUCHED_BYTES:
             yield (
                 h.line or 0,
@@ -142,10 +146,10 @@ def follows_discard(f: Facts) -> Found:
     samples = f.record.host_samples
     for i in range(1, len(samples)):
         was, now = samples[i - 1], samples[i]
-        if was.device is None or now.device is None:
+        if was.swap_bytes is None or now.swap_bytes is None:
             continue
         discarded = _discarded(samples, i - 2, i + 1)
-        fell = was.rss_bytes + (was.swap_bytes or 0) - now.rss_bytes - (now.swap_bytes or 0)
+        fell = was.rss_bytes + was.swap_bytes - now.rss_bytes - now.swap_bytes
         if fell > discarded + RSS_SLACK_BYTES:
             yield now.line or 0, f"resident memory fell by {fell} bytes, {discarded} were discarded"
             return

@@ -29,14 +29,14 @@ def durations(f: Facts) -> Found:
     end = f.end_ns + SAMPLE_SLACK_NS
     for s in f.record.shortages:
         took = s.duration_ns or 0
-        if s.t_ns + took > end or s.batch_age_ns > s.t_ns:
+        if s.t_ns + took > end or (s.batch_age_ns or 0) > s.t_ns:
             yield s.line or 0, f"{s.kind} of {took} ns, batch of {s.batch_age_ns} ns in a record of {end} ns"
             return
     for h in f.record.all_hists:
         if h.unit == "ns" and h.max > end and not (h.lost and h.max == LOST_NS):
             yield h.line or 0, f"{h.name}: {h.max} ns in a record of {end} ns"
     for s in f.record.load_samples:
-        took = max((x for x in (s.p50_us, s.p99_us, s.max_us) if x < LOST_US), default=0)
+        took = max((x for x in (s.p50_us, s.p99_us, s.max_us) if x is not None and x < LOST_US), default=0)
         if s.n and took * 1000 > end:
             yield s.line or 0, f"a request took {took:.0f} us in a record of {end} ns"
             return

@@ -58,15 +58,19 @@ class Facts:
         return {x.probe: x for x in self.record.losses}
 
     def whole(self, probe: str) -> bool:
-        """The probe has a loss line, and it says that nothing was lost."""
+        """The probe has a loss line, it says that nothing was lost, and of each batch is known what is counted."""
         loss = self.losses.get(probe)
+        if probe == "batch" and self.record.spec.buffer_bytes and any(b.exchange is None for b in self.batches):
+            return False
         return loss is not None and not loss.nr_lost
 
     @property
-    def swaps_back(self) -> bool:
-        """The guest's kernel gives each chunk back to its old place after the hint."""
+    def may_swap_back(self) -> bool:
+        """The guest's kernel gives each chunk back to its old place after the hint, or does not say."""
         guest = self.record.guest
-        return guest is not None and (guest.parameters or {}).get("swap_back", "0") not in ("0", "N")
+        if guest is None or guest.parameters is None:
+            return True
+        return guest.parameters.get("swap_back", "0") not in ("0", "N")
 
     @cached_property
     def samples(self) -> tuple[GuestSample, ...]:

@@ -49,14 +49,15 @@ Line = Mapping[str, Any]
 
 def _shortage(s: Shortage) -> Shortage:
     """The task that asked is the culprit, where the tracer names one."""
+    if s.constraint == "memcg":
+        s = s._replace(memcg=True)
     if s.culprit_comm is None:
-        return s._replace(memcg=True) if s.constraint == "memcg" and not s.memcg else s
+        return s
     return s._replace(
-        pid=s.culprit_pid or 0,
+        pid=s.culprit_pid,
         comm=s.culprit_comm,
         # The tracer leaves the culprit empty when it saw the kill but not the request.
         gfp=s.gfp if s.culprit_comm else None,
-        memcg=s.memcg or s.constraint == "memcg",
     )
 
 

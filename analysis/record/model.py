@@ -188,9 +188,10 @@ class GuestSample(_line("GuestSample", "sample", "guest")):
         return sum(z.uncompensated_pages for z in self.zones)
 
     @property
-    def buffer_pages(self) -> int:
-        """Change since the tracer attached, see Record.buffer_level."""
-        return sum(z.buffer_pages for z in self.zones)
+    def buffer_pages(self) -> int | None:
+        """Change since the tracer attached, see Record.buffer_level; None when it is not in the record."""
+        pages = [z.buffer_pages for z in self.zones]
+        return None if None in pages else sum(pages)
 
     @property
     def free_by_zone(self) -> Mapping[tuple[int, int], int]:
@@ -355,10 +356,15 @@ class Record:
         """Largest lag of a request known; without lag_max a small one may be unknown."""
         return max((e.lag_ns for e in (*self.lags, *self.lag_max)), default=0)
 
-    def buffer_level(self, sample: GuestSample) -> int:
-        """Pages in the buffer: what the guest held at boot and the change the tracer has seen since."""
-        guest = self.guests[sample.guest]
-        return (guest.buffer_held_pages if guest else 0) + sample.buffer_pages
+    def buffer_level(self, sample: GuestSample) -> int | None:
+        """Pages in the buffer: what the guest held at boot and the change the tracer has seen since.
+
+        None when one of the two is unknown; of a cell without a buffer nothing is.
+        """
+        guest, change = self.guests[sample.guest], sample.buffer_pages
+        if guest is None or change is None:
+            return None if self.spec.buffer_bytes else 0
+        return guest.buffer_held_pages + change
 
 
 @dataclass(frozen=True)

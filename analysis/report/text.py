@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from analysis.compare.analyse import Analysis
 from analysis.record.hist import LOST_US
-from analysis.record.model import GIB, MIB
+from analysis.record.model import GIB, MIB, PAGE_BYTES
 from analysis.compare.metrics import METRICS, Metric, Number
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -47,12 +47,18 @@ def _short(value: float) -> str:
     return whole(int(value)) if float(value).is_integer() else plain(value)
 
 
-def size(value: float) -> str:
+def size(value: float | None) -> str:
     """Bytes with a binary unit."""
+    if value is None:
+        return "?"
     for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (1024, "KiB")):
         if abs(value) >= unit:
             return f"{_short(value / unit)}{NBSP}{name}"
     return f"{_short(value)}{NBSP}B"
+
+
+def size_of_pages(pages: int | None) -> str:
+    return size(None if pages is None else pages * PAGE_BYTES)
 
 
 def duration(ns: float) -> str:

@@ -157,6 +157,7 @@ def run_line(cell: str, s: Line) -> Line:
                 "buffer_wanted_pages": buffer,
                 "buffer_held_pages": buffer,
                 "zones": [{"node": 0, "zone": "DMA32", "managed_pages": 120_000, **MARKS}],
+                "parameters": {"swap_back": "N"},
             }
         ],
         "clock": {"mode": s["clock"], "host_minus_guest_ns": 0},

@@ -16,6 +16,7 @@ A, G, U = "attributable", "genuine", "undetermined"
 CMA = "free CMA pages are not in the record"
 NODES = "the record does not say which nodes the request could use"
 RECLAIM = "PF_MEMALLOC"
+LIMIT = "whether the limit of a cgroup was short, not memory, is not in the record"
 POLICY = "bound by a memory policy and the record does not say which nodes"
 
 # case: (verdict of the old record, part of its reason, verdict with the new fields, part of its reason)
@@ -31,7 +32,7 @@ TABLE = {
     "O9-false-attr": (U, CMA, U, "may be isolated"),
     "O12-h101": (A, "", A, ""),
     "O12-h1x9": (A, "", A, ""),
-    "O13-apt": (G, "", G, ""),
+    "O13-apt": (U, LIMIT, G, ""),
     "O13-apt-h1x9": (U, RECLAIM, A, ""),
     "O16": (U, "bound by a cpuset", G, ""),
     "O16-allocfail": (U, NODES, G, ""),
@@ -64,7 +65,7 @@ def test_every_case_is_in_the_table():
         assert {p.stem for p in (CASES / f"schema{schema}").glob("*.jsonl")} == set(TABLE)
 
 
-DECIDING = ("constraint", "allowed_nodes", "pf_memalloc", "oom_victim", "state_ns")
+DECIDING = ("constraint", "allowed_nodes", "pf_memalloc", "oom_victim", "state_ns", "memcg", "sysrq")
 DECIDING_OF_ZONE = ("cma_pages", "isolated_pageblocks", "boost_pages")
 
 

@@ -98,6 +98,33 @@ def test_a_sample_within_an_exchange_on_another_cpu(tmp_path, vcpus, more, red):
     assert ("buffer" in found(tmp_path, lines)) == red
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("guest", ("exchanges", "exchange_free_delta_pages")),
+        ("host", ("swap_bytes", "process_rss_bytes", "huge_bytes")),
+        ("batch", ("exchange",)),
+        ("oom_kill", ("memcg", "sysrq", "batch_age_ns")),
+        ("proc_exit", ("signal",)),
+        ("direct_reclaim", ("batch_age_ns", "uncompensated_pages")),
+    ],
+)
+@pytest.mark.parametrize("lines", [REPORTING, BUFFER])
+def test_what_is_not_in_the_record_contradicts_nothing(tmp_path, lines, kind, names):
+    lines = copy.deepcopy(lines)
+    for x in lines:
+        if kind in (x.get("kind"), x.get("src")):
+            for name in names:
+                x.pop(name, None)
+    assert found(tmp_path, lines) == set()
+
+
+def test_a_guest_that_does_not_read_its_parameters_back_contradicts_nothing(tmp_path):
+    lines = copy.deepcopy(BUFFER)
+    del lines[0]["guests"][0]["parameters"]
+    assert found(tmp_path, lines) == set()
+
+
 def test_every_invariant_says_what_it_is():
     names = [i.name for i in TABLE]
     assert len(set(names)) == len(names)

@@ -239,6 +239,8 @@ def shortage(kind="oom_kill", **changes) -> Shortage:
         constraint="none",
         pf_memalloc=False,
         oom_victim=False,
+        memcg=False,
+        sysrq=False,
     )
     return dataclasses.replace(base, **changes)
 
@@ -387,6 +389,30 @@ def test_nodes_of_a_request():
     # the same whatever the nodes were
     assert judge_event(shortage(zones=(near, held(512, node=1)), constraint=None)).verdict.kind == ATTRIBUTABLE
     assert judge_event(shortage(zones=(zone(), far), constraint=None)).verdict.kind == GENUINE
+
+
+@pytest.mark.parametrize(
+    ("kind", "unknown", "said"),
+    [
+        ("oom_kill", "memcg", "whether the limit of a cgroup was short"),
+        ("oom_kill", "sysrq", "asked for by sysrq"),
+        ("oom_kill", "order", "the size of the request"),
+        ("alloc_fail", "memcg", "whether the limit of a cgroup was short"),
+        ("direct_reclaim", "order", "the size of the request"),
+    ],
+)
+def test_what_the_record_does_not_say_is_undetermined(kind, unknown, said):
+    """Never read as false, or 0: no accusation, and no acquittal, rests on a field that is not there."""
+    for zones in ((held(512),), (zone(free_pages=0),)):
+        got = judge_event(shortage(kind, zones=zones, gfp=g.GFP_KERNEL, **{unknown: None})).verdict
+        assert (got.kind, said in got.reason) == (UNDETERMINED, True)
+
+
+def test_a_stall_is_of_no_cgroup():
+    """The tracer watches the reclaim of the system only: a stall has no such field."""
+    for kind in ("direct_reclaim", "compaction_stall", "kswapd_wake"):
+        event = shortage(kind, zones=(zone(free_pages=0),), memcg=None, sysrq=None)
+        assert judge_event(event).verdict.kind == GENUINE
 
 
 def test_a_task_in_reclaim_may_leave_its_nodes():

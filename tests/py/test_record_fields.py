@@ -220,3 +220,22 @@ def test_the_document_speaks_of_fields_that_exist():
 def test_tables_for_people():
     tables = gen.field_tables(DESCRIPTION)
     assert "| `free_pages` | pages_diff | yes |" in tables and "## event oom_kill" in tables
+
+
+MEANINGS = {
+    "guest": "a guest's own line may not say which one it is",
+    "zones": "none, which settles nothing",
+    "zones_missing": "written only when it is so",
+    "open": "written only when it is so",
+    # Of arms/NAME.json, where docs/runner.md gives the meaning of what is left out.
+    **dict.fromkeys(("features", "parameters", "buffer", "device", "kernel", "controls", "of", "claim"), "a definition"),
+    # null or absent: there is none.
+    **dict.fromkeys(("detail", "failure", "failure_detail"), "no failure"),
+}
+
+
+def test_what_is_absent_is_unknown():
+    """A default is a value nobody measured: only what the format itself says by leaving it out may have one."""
+    shapes = (*DESCRIPTION.lines, *DESCRIPTION.objects.values())
+    with_default = {f.name for s in shapes for f in s.fields if f.default is not None}
+    assert with_default == set(MEANINGS)

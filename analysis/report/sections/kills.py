@@ -165,7 +165,7 @@ def _at(cell: CellStats, kill: Judged) -> str:
 
 def _victim(kill: Judged) -> str:
     e = kill.event
-    return f"{e.victim_comm or '?'} ({text.size(e.victim_rss_pages * PAGE_BYTES)})"
+    return f"{e.victim_comm or '?'} ({text.size_of_pages(e.victim_rss_pages)})"
 
 
 def _kill_view(cell: CellStats, kill: Judged, avoided: str) -> KillView:
@@ -176,8 +176,8 @@ def _kill_view(cell: CellStats, kill: Judged, avoided: str) -> KillView:
         robust=_robust(kill),
         victim=_victim(kill),
         culprit=e.comm or "?",
-        request=f"order {e.order}, {gfpbits.decode(e.gfp) if e.gfp is not None else 'gfp unknown'}",
-        held=text.size(e.uncompensated_pages * PAGE_BYTES),
+        request=f"order {'?' if e.order is None else e.order}, {gfpbits.decode(e.gfp) if e.gfp is not None else 'gfp unknown'}",
+        held=text.size_of_pages(e.uncompensated_pages),
         age=text.duration(e.batch_age_ns) if e.batch_age_ns else text.NONE,
         shortest=_shortfall(kill),
         sums=_sum_rows(kill),
@@ -235,6 +235,7 @@ def _incident_view(
             avoided = f"{'also killed' if r in theirs else 'avoided'} in {reference}, same round"
         shown.append(_kill_view(cell, kill, avoided))
     names = Counter(k.event.victim_comm or "?" for k in kills)
+    held = [k.event.uncompensated_pages for k in kills]
     return IncidentView(
         label=label,
         css=view.look[label].css,
@@ -247,7 +248,7 @@ def _incident_view(
             if len(kills) == 1
             else f"{text.whole(len(kills))} kills: {', '.join(name for name, _ in names.most_common(3))}"
         ),
-        held=text.size(max(k.event.uncompensated_pages for k in kills) * PAGE_BYTES),
+        held=text.size_of_pages(None if None in held else max(held)),
         total=len(kills),
         kills=tuple(shown),
         open=False,

@@ -44,7 +44,7 @@ def cell_rows(view: View) -> list[dict[str, Any]]:
                 "why": why.get(c.name, c.why),
                 "kills": text.NONE if s is None else str(len(s.kills)),
                 "lost": text.NONE if s is None else str(sum(s.lost.values())),
-                "wall": text.NONE if c.record is None else f"{c.record.end.wall_s:.0f} s",
+                "wall": text.NONE if c.record is None or c.record.end.wall_s is None else f"{c.record.end.wall_s:.0f} s",
             }
         )
     return rows
