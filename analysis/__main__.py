@@ -74,11 +74,11 @@ def judge(path: Path) -> int:
     from analysis.judge.watermark import arithmetic
     from analysis.record.load import load_record
 
-    record = load_record(path)
+    record = load_record(path, stall_state=True)
     if not record.spec.traced:
         print(f"analysis: {path}: a run without a tracer: there is nothing to judge", file=sys.stderr)
         return EXIT_OK
-    for event in record.shortages:
+    for event in sorted((*record.shortages, *record.judged_stalls), key=lambda e: (e.t_ns, e.line)):
         j = judge_event(event)
         line = {
             "t_ns": event.t_ns,

@@ -22,7 +22,7 @@ from analysis.judge.judge import (
     judge_event,
 )
 from analysis.record import hist
-from analysis.record.model import GIB, MIB, PAGE_BYTES, Cell, GuestSample, Record, Shortage
+from analysis.record.model import GIB, MIB, PAGE_BYTES, UNKNOWN, Cell, GuestSample, Record, Shortage, Stalls
 
 NS = 1_000_000_000
 CASCADE_NS = NS  # kills closer than this belong to one incident, unless memory recovered between
@@ -66,6 +66,7 @@ def measure_windows(record: Record) -> tuple[tuple[Window, ...], str]:
     """The measured stretches of a run, and a note when they are not what the workload should have marked."""
     times = [s.t_ns for s in record.guest_samples]
     times += [s.t_ns for s in record.host_samples] + [e.t_ns for e in record.shortages]
+    times += [int(s.t_ns[i]) for s in record.stalls.values() if len(s) for i in (0, -1)]
     last = max(times, default=0)
     windows: list[Window] = []
     start: int | None = None
@@ -199,14 +200,13 @@ def _latency_values(record: Record, lost: int) -> tuple[dict[str, float | None],
     return values, why
 
 
-def union_ns(stalls: Iterable[tuple[int, int]]) -> int:
-    """Length of the union of (begin, end), in order of begin: tasks that wait at the same time wait once."""
-    total = 0
-    reached = 0
-    for begin, end in stalls:
-        total += max(end - max(begin, reached), 0)
-        reached = max(reached, end)
-    return total
+def union_ns(stalls: Stalls) -> int:
+    """Length of the union of stalls: tasks that wait at the same time wait once."""
+    if not len(stalls):
+        return 0
+    begin, end = stalls.t_ns, stalls.end_ns
+    reached = np.concatenate(([begin[0]], np.maximum.accumulate(end)[:-1]))
+    return int(np.maximum(end - np.maximum(begin, reached), 0).sum())
 
 
 def _batch_values(record: Record, windows: Sequence[Window]) -> dict[str, float | None]:
@@ -296,7 +296,6 @@ def cell_stats(cell: Cell) -> CellStats:
     if record is None:
         raise ValueError(f"{cell.name}: no record")
     windows, note = measure_windows(record)
-    # A record may hold a million stalls: only kills are judged, of the rest the class is enough.
     classes: dict[tuple[str, str], list[Shortage]] = {}
     for e in record.shortages:
         if inside(e.t_ns, windows):
@@ -304,6 +303,14 @@ def cell_stats(cell: Cell) -> CellStats:
 
     def events(kind: str, klass: str = SYSTEM) -> list[Shortage]:
         return classes.get((klass, kind), [])
+
+    # A record may hold a million stalls: what is counted of them is counted by column.
+    measured = {
+        kind: stalls.where(np.any([(stalls.t_ns >= a) & (stalls.t_ns <= b) for a, b in windows], axis=0))
+        for kind, stalls in record.stalls.items()
+    }
+    own = {kind: stalls.column("own") == 1 for kind, stalls in measured.items()}
+    system = {kind: stalls.where(~own[kind]) for kind, stalls in measured.items()}
 
     def held(items: Sequence[Shortage]) -> float | None:
         pages = [e.uncompensated_pages for e in items]
@@ -315,7 +322,8 @@ def cell_stats(cell: Cell) -> CellStats:
         for e in record.shortages
         if e.kind == "oom_kill" and not inside(e.t_ns, windows) and classify(e) == SYSTEM
     )
-    reclaim = events("direct_reclaim")
+    reclaim = system["direct_reclaim"]
+    away = reclaim.column("uncompensated_pages")
     failures = events("alloc_fail")
     fallbacks = [e for (klass, _), found in classes.items() if klass == FALLBACK for e in found]
     incidents = group_incidents(kills, record.guest_samples)
@@ -340,20 +348,19 @@ def cell_stats(cell: Cell) -> CellStats:
             )
         ),
         "own_kills": float(len(events("oom_kill", OWN))),
-        "own_stalls": float(len(events("direct_reclaim", OWN)) + len(events("compaction_stall", OWN))),
+        "own_stalls": float(own["direct_reclaim"].sum() + own["compaction_stall"].sum()),
         "alloc_failures": float(len(failures)),
         "alloc_failures_while_held": held(failures),
         "alloc_fallbacks": float(len(fallbacks)),
         "alloc_fallbacks_high": float(sum(e.order > 3 for e in fallbacks)),
         "direct_reclaim_stalls": float(len(reclaim)),
-        "direct_reclaim_while_held": held(reclaim),
-        "direct_reclaim_ms": union_ns((e.t_ns, e.t_ns + (e.duration_ns or 0)) for e in reclaim)
-        / 1e6,
-        "direct_reclaim_task_ms": sum(e.duration_ns or 0 for e in reclaim) / 1e6,
-        "compaction_stalls": float(len(events("compaction_stall"))),
-        "kswapd_wakes": float(len(events("kswapd_wake"))),
-        "swap_out_pages": count_growth(g, lambda s: s.vmstat.get("pswpout", 0), windows),
-        "swap_in_pages": count_growth(g, lambda s: s.vmstat.get("pswpin", 0), windows),
+        "direct_reclaim_while_held": None if (away == UNKNOWN).any() else float(np.count_nonzero(away)),
+        "direct_reclaim_ms": union_ns(reclaim) / 1e6,
+        "direct_reclaim_task_ms": int((reclaim.end_ns - reclaim.t_ns).sum()) / 1e6,
+        "compaction_stalls": float(len(system["compaction_stall"])),
+        "kswapd_wakes": float(len(system["kswapd_wake"])),
+        "swap_out_pages": count_growth(g, lambda s: s.vmstat.get("pswpout"), windows),
+        "swap_in_pages": count_growth(g, lambda s: s.vmstat.get("pswpin"), windows),
         "exposure_mib_s": None if exposure is None else exposure * PAGE_BYTES / MIB / NS,
         "exchanges": count_growth(g, lambda s: s.exchanges, windows),
         "exchange_free_delta_pages": count_growth(g, lambda s: s.exchange_free_delta_pages, windows),

@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
 from analysis.record.facts import (
     CONSOLE_SLACK_NS,
     COUNT_SLACK_NS,
@@ -43,6 +45,7 @@ def loss_lines(f: Facts) -> Found:
 
 def recorded(f: Facts) -> Found:
     present = Counter(s.kind for s in f.record.shortages)
+    present.update({kind: len(stalls) for kind, stalls in f.record.stalls.items()})
     for probe in EVENT_PROBES:
         loss = f.losses.get(probe)
         if loss and loss.recorded != present[probe]:
@@ -119,15 +122,10 @@ def _stall_counts(f: Facts, kind: str, counter: str) -> Found:
         return
     last, count = grown[-1]
     first = f.samples[0].t_ns
-    nr = sure = may = 0
-    for s in f.record.shortages:
-        if s.kind != kind:
-            continue
-        nr += 1
-        done_ns = s.t_ns + s.duration_ns
-        sure += first + COUNT_SLACK_NS < s.t_ns and done_ns < last.t_ns - COUNT_SLACK_NS
-        if done_ns > first - COUNT_SLACK_NS and s.t_ns < last.t_ns + COUNT_SLACK_NS:
-            may += 1
+    stalls = f.record.stalls[kind]
+    begun, done = stalls.t_ns, stalls.end_ns
+    sure = np.count_nonzero((begun > first + COUNT_SLACK_NS) & (done < last.t_ns - COUNT_SLACK_NS))
+    may = np.count_nonzero((done > first - COUNT_SLACK_NS) & (begun < last.t_ns + COUNT_SLACK_NS))
     if kind == "direct_reclaim":
         # The kernel counts tries, up to four of one stall: walking all cgroups, then without sparing
         # active pages, then without sparing a cgroup's protected ones.
@@ -135,7 +133,7 @@ def _stall_counts(f: Facts, kind: str, counter: str) -> Found:
     else:
         least, most = sure, may
     if not least <= count <= most:
-        yield last.line or 0, f"{nr} in the record, so {least} to {most}; the kernel counts {count}"
+        yield last.line or 0, f"{len(stalls)} in the record, so {least} to {most}; the kernel counts {count}"
 
 
 def reclaim(f: Facts) -> Found:
@@ -159,7 +157,7 @@ def hist_sums(f: Facts) -> Found:
         h = hists.get(name)
         if h is None or not f.whole(name):
             continue
-        lengths = [s.duration_ns for s in f.record.shortages if s.kind == name]
+        lengths = f.record.stalls[name].column("duration_ns").tolist()
         if (h.n, h.sum) != (len(lengths), sum(lengths)):
             yield h.line or 0, f"{name}: n {h.n}, sum {h.sum}; its events {len(lengths)}, {sum(lengths)}"
     closed = [b for b in f.batches if not b.open]

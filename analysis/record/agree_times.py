@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from analysis.record.facts import HOST_GAP_NS, SAMPLE_SLACK_NS, SECOND, Facts, Found
 from analysis.record.hist import LOST_NS, LOST_US
 from analysis.record.model import HostSample
@@ -17,6 +19,10 @@ def times(f: Facts) -> Found:
         if x.t_ns > end:
             yield x.line or 0, f"{x.t_ns} ns is after the last sample at {f.end_ns} ns"
             return
+    for stalls in r.stalls.values():
+        if len(stalls) and (x := stalls[-1]).t_ns > end:
+            yield x.line, f"{x.t_ns} ns is after the last sample at {f.end_ns} ns"
+            return
     # The last one is of the guest's end; on the real clock QEMU takes a while to stop there.
     slack = HOST_GAP_NS if r.spec.clock == "real" else 0
     for h in r.host_samples:
@@ -28,9 +34,14 @@ def times(f: Facts) -> Found:
 def durations(f: Facts) -> Found:
     end = f.end_ns + SAMPLE_SLACK_NS
     for s in f.record.shortages:
-        took = s.duration_ns or 0
-        if s.t_ns + took > end or (s.batch_age_ns or 0) > s.t_ns:
-            yield s.line or 0, f"{s.kind} of {took} ns, batch of {s.batch_age_ns} ns in a record of {end} ns"
+        if (s.batch_age_ns or 0) > s.t_ns:
+            yield s.line or 0, f"{s.kind} at {s.t_ns} ns, batch of {s.batch_age_ns} ns"
+            return
+    for kind, stalls in f.record.stalls.items():
+        odd = np.flatnonzero((stalls.end_ns > end) | (stalls.column("batch_age_ns") > stalls.t_ns))
+        if len(odd):
+            s = stalls[odd[0]]
+            yield s.line, f"{kind} of {s.duration_ns} ns, batch of {s.batch_age_ns} ns in a record of {end} ns"
             return
     for h in f.record.all_hists:
         if h.unit == "ns" and h.max > end and not (h.lost and h.max == LOST_NS):

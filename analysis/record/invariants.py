@@ -216,12 +216,13 @@ LISTS = (
 
 def of_guest(record: Record, guest: int) -> Record:
     """The record of one guest alone."""
+    stalls = {kind: found.of_guest(guest) for kind, found in record.stalls.items()}
     mine = {n: tuple(x._replace(guest=0) for x in getattr(record, n) if x.guest == guest) for n in LISTS}
     end = record.end
     if guest < len(end.guests):
         one = end.guests[guest]
         end = end._replace(guests=(one,), device=one.device or {}, ledger=one.ledger, loss=one.loss)
-    return dataclasses.replace(record, guests=(record.guests[guest],), end=end, **mine)
+    return dataclasses.replace(record, guests=(record.guests[guest],), end=end, stalls=stalls, **mine)
 
 
 def applicable(record: Record) -> tuple[Invariant, ...]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from analysis.record.fields import BadRecord, clean_text, parse_object, read_lines
 from analysis.record.model import (
     DESCRIPTION,
-    SHORTAGES,
+    STALLS,
+    UNKNOWN,
     Batch,
     Cell,
     End,
@@ -32,6 +36,7 @@ from analysis.record.model import (
     Record,
     Shortage,
     Stall,
+    Stalls,
     Touch,
     TracerEdge,
     Violation,
@@ -83,6 +88,38 @@ def _hist(h: Hist, place: Place) -> Hist:
     return h
 
 
+class _FullStall:
+    """Names the list of stalls that are kept with all their fields."""
+
+
+class _StallRows:
+    """Stalls as they are read, packed whenever there are many."""
+
+    MANY = 1 << 14
+
+    def __init__(self) -> None:
+        self.rows: list[Stall] = []
+        self.packed: list[np.ndarray] = []
+
+    def add(self, row: Stall) -> None:
+        self.rows.append(row)
+        if len(self.rows) >= self.MANY:
+            self.pack()
+
+    def pack(self) -> None:
+        try:
+            packed = np.fromiter(chain.from_iterable(self.rows), dtype=np.int64)
+        except TypeError:  # a None among them
+            known = (UNKNOWN if v is None else v for row in self.rows for v in row)
+            packed = np.fromiter(known, dtype=np.int64)
+        self.packed.append(packed.reshape(-1, len(Stall._fields)))
+        self.rows.clear()
+
+    def stalls(self) -> Stalls:
+        self.pack()
+        return Stalls.of(self.packed)
+
+
 class _Builder:
     """Collects the lines of one record."""
 
@@ -96,6 +133,7 @@ class _Builder:
         self.end: End | None = None
         self.nr_lines = 0
         self.lists: dict[type, list[Any]] = {}
+        self.stalls = {kind: _StallRows() for kind in STALLS}
         self.readers: dict[str, tuple[str, dict[str, Callable[[Line, Place], Any]]]] = {}
 
     def _keep(
@@ -110,12 +148,25 @@ class _Builder:
         else:
             kinds[kind] = lambda o, place: found.append(check(read(o, place), o, place))
 
+    def _keep_stalls(self, kind: str) -> None:
+        """Stalls are columns; in full as well when verdicts are wanted."""
+        read = line_reader("event", kind, self.schema, Shortage if self.stall_state else Stall)
+        rows = self.stalls[kind]
+        full = self.lists.setdefault(_FullStall, [])
+
+        def keep(o: Line, place: Place) -> None:
+            s = read(o, place)
+            full.append(s)
+            rows.add(Stall(*(getattr(s, name) for name in Stall._fields)))
+
+        _, kinds = self.readers.setdefault("event", ("kind", {}))
+        kinds[kind] = keep if self.stall_state else lambda o, place: rows.add(read(o, place))
+
     def _prepare(self) -> None:
-        for kind in SHORTAGES:
-            if kind in ("oom_kill", "alloc_fail"):
-                self._keep("event", kind, Shortage, lambda s, o, place: _shortage(s))
-            else:
-                self._keep("event", kind, Shortage if self.stall_state else Stall, on=Shortage)
+        for kind in ("oom_kill", "alloc_fail"):
+            self._keep("event", kind, Shortage, lambda s, o, place: _shortage(s))
+        for kind in STALLS:
+            self._keep_stalls(kind)
         self._keep("event", "batch", Batch, lambda b, o, place: _batch(b, place))
         self._keep("event", "proc_exit", ProcExit)
         self._keep("event", "exchange_violation", Violation)
@@ -160,7 +211,7 @@ class _Builder:
             raise bad(place, "guests", "there is none")
         self.run = run
         self.guests = range(len(run["guests"]))
-        self.parse = ZoneReader(schema).parse
+        self.parse = ZoneReader(schema, () if self.stall_state else STALLS).parse
         self._prepare()
 
     def last(self, o: Line, place: Place) -> None:
@@ -228,6 +279,8 @@ class _Builder:
             phases=self._list(Phase, sort=True),
             tracer=self._list(TracerEdge),
             shortages=self._list(Shortage, sort=True),
+            stalls={kind: rows.stalls() for kind, rows in self.stalls.items()},
+            judged_stalls=self._list(_FullStall, sort=True),
             batches=self._list(Batch),
             exits=self._list(ProcExit),
             violations=self._list(Violation),
@@ -247,10 +300,10 @@ class _Builder:
         )
 
 
-def load_record(path: Path, stall_state: bool = True) -> Record:
+def load_record(path: Path, stall_state: bool = False) -> Record:
     """One record; raises BadRecord (file, line, field) or OSError.
 
-    stall_state: keep all of a stall or wake-up, not only a Stall; what is not kept is checked all the same.
+    stall_state: keep all of a stall or wake-up, for a verdict on it; without, its zones are not even read.
     """
     builder = _Builder(path, stall_state)
     number = 0
@@ -265,7 +318,7 @@ def _load_cell(folder: Path) -> Cell:
     if not path.is_file():
         return Cell(folder, name, "unfinished", "no record.jsonl: the run did not finish", None)
     try:
-        record = load_record(path, stall_state=False)
+        record = load_record(path)
     except BadRecord as e:
         return Cell(folder, name, "failed", f"unreadable record: {e}", None)
     except OSError as e:

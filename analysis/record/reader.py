@@ -252,15 +252,17 @@ def line_reader(line_type: str, kind: str, schema: int, into: Any) -> Read:
 
 
 class ZoneReader:
-    """Parses lines of events; a zone that was seen with the same text before is not read again.
+    """Parses lines of events, of which the zones are the most.
 
-    The zones are most of such a line, and from one event to the next most of them have not changed.
+    Those of the kinds in `unread` are passed over: only a verdict needs them. Of the others a zone that was
+    seen with the same text before is not read again: from one event to the next most have not changed.
     """
 
     NAME, MARK = b'"zones"', b'"zones":['
 
-    def __init__(self, schema: int) -> None:
+    def __init__(self, schema: int, unread: tuple[str, ...] = ()) -> None:
         self.read = object_reader("zone", schema)
+        self.unread = unread
         self.seen: dict[bytes, Any] = {}
 
     def parse(self, data: bytes, path: Path, line: int) -> dict[str, Any]:
@@ -274,6 +276,9 @@ class ZoneReader:
             found = parse_object(before + b'"zones":0' + after, path, line)
             if found.get("zones") != 0 or found.get("type") != "event":
                 return parse_object(data, path, line)
+            if found.get("kind") in self.unread:
+                found["zones"] = ()
+                return found
             parts = zones[1:].split(b"},{")
             found["zones"] = tuple([self._zone(text, (path, line, f"zones[{i}].")) for i, text in enumerate(parts)])
         except BadRecord:

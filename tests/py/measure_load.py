@@ -51,7 +51,7 @@ def main() -> None:
         record = load_record(path)
         loaded = time.process_time()
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    n = len(record.shortages)
+    n = sum(map(len, record.stalls.values()))
     print(
         f"{n} stalls: JSON alone {parsed - begin:.2f} s, load {loaded - parsed:.2f} s CPU, ratio"
         f" {(loaded - parsed) / (parsed - begin):.2f}; memory grew by {(after - before) / 1024:.0f} MiB"

@@ -7,6 +7,7 @@ import copy
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from make_records import MIB, NS, Toy, definition, spec, write_cell
 from test_analyse import FAKE, REAL, arms_of, kill_line, little_run, put, verdicts_of
@@ -15,6 +16,7 @@ from analysis.compare.factors import lower, rate
 from analysis.compare.metrics import summarise
 from analysis.compare.stats import union_ns
 from analysis.record.hist import LOST_US
+from analysis.record.model import Stall, Stalls
 
 MS = 1_000_000
 TOP = Path(__file__).resolve().parents[2]
@@ -467,8 +469,10 @@ def test_a_median_that_falls_on_a_lost_request_is_lost():
 
 
 def test_stalls_of_two_tasks_at_once_count_once():
-    assert union_ns([(0, 10), (5, 20), (30, 40), (32, 35)]) == 30
-    assert union_ns([]) == 0
+    spans = [(0, 10), (30, 40), (5, 20), (32, 35)]
+    rows = [Stall(begin, 0, i, end - begin, 0, 0, False) for i, (begin, end) in enumerate(spans)]
+    assert union_ns(Stalls.of([np.array(rows, dtype=np.int64)])) == 30
+    assert union_ns(Stalls.of([])) == 0
 
 
 def test_a_sample_at_the_left_edge_is_of_the_warm_up(tmp_path):

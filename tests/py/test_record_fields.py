@@ -104,7 +104,7 @@ class Record:
         text = "".join(json.dumps(x) + "\n" for x in self.lines)
         self.path.write_text(text)
         try:
-            load_record(self.path)
+            load_record(self.path, stall_state=True)
         except BadRecord as e:
             return str(e).removeprefix(f"{self.path}:")
         return ""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import tracemalloc
 from bisect import bisect_right
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from make_records import Toy, spec, write_cell
 
 from analysis.__main__ import main
 from analysis.compare.stats import cell_stats
-from analysis.record.load import load_results
+from analysis.record.load import load_record, load_results
 from analysis.record.model import Stall
 
 MAX_PAGE_BYTES = 3_000_000
@@ -90,12 +91,30 @@ def test_analysis_is_linear_in_kills(tmp_path):
     assert took[1] < 24 * took[0], "8 times as many kills: linear is 8, quadratic 64"
 
 
-def test_stalls_keep_what_is_counted_and_no_more(tmp_path):
+def test_stalls_are_columns(tmp_path):
     s = spec("reporting", 1, 1)
     lines = with_more(Toy(s, rounds=6).run("x"), "direct_reclaim", 50)
+    lines[lines.index(next(x for x in lines if x.get("kind") == "direct_reclaim"))].pop("uncompensated_pages")
     write_cell(tmp_path, s, lines)
     (cell,) = load_results(tmp_path)
-    stalls = [e for e in cell.record.shortages if e.kind == "direct_reclaim"]
+    stalls = cell.record.stalls["direct_reclaim"]
     assert len(stalls) >= 50 and all(type(e) is Stall for e in stalls)
-    assert cell_stats(cell).values["direct_reclaim_stalls"] == len(stalls)
+    assert list(stalls.t_ns) == sorted(x["t_ns"] for x in lines if x.get("kind") == "direct_reclaim")
+    assert [e.line for e in stalls if e.uncompensated_pages is None], "unknown, not 0"
+    values = cell_stats(cell).values
+    assert values["direct_reclaim_stalls"] == len(stalls)
+    assert values["direct_reclaim_while_held"] is None
     assert all(e.zones for e in cell.record.shortages if e.kind == "oom_kill")
+
+
+def test_a_stall_takes_tens_of_bytes(tmp_path):
+    """A record may hold a million: with an object each they took half a gigabyte."""
+    s = spec("reporting", 1, 1)
+    write_cell(tmp_path, s, with_more(Toy(s, rounds=6).run("x"), "direct_reclaim", 20_000))
+    (path,) = tmp_path.glob("*/record.jsonl")
+    tracemalloc.start()
+    record = load_record(path)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(record.stalls["direct_reclaim"]) >= 20_000
+    assert kept / 20_000 < 250, "the columns are 56 bytes; the samples, and zones seen, are in it too"
