@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "run/vm/machine.h"
@@ -58,4 +60,30 @@ int cell_machine__init(struct cell_machine *cm, const struct cell *c, const stru
 			c->ack_per_chunk_ns) ?:
 	       add_fields(cm->append, sizeof(cm->append), c->kernel_params, " ") ?:
 	       add_fields(cm->balloon, sizeof(cm->balloon), c->device, ",");
+}
+
+static int write_text(const char *dir, const char *name, const char *text)
+{
+	char path[PATH_MAX];
+
+	return str__fmt(path, sizeof(path), "%s/%s", dir, name) ?:
+	       file__replace(path, text, strlen(text));
+}
+
+int cell_machine__save(const struct qemu_args *args, const struct cell *c, const char *dir)
+{
+	char *env = cell__env(c), *quoted = qemu__quoted(args), *cmd = NULL;
+	int err = -ENOMEM;
+
+	if (env && quoted &&
+	    asprintf(&cmd, "# As run; `-chardev socket,id=qmp,...` and `-mon chardev=qmp,...` were\n"
+		     "# on an inherited descriptor: leave them out to run this by hand.\n%s\n",
+		     quoted) >= 0)
+		err = write_text(dir, "cell.json", c->text) ?:
+		      write_text(dir, "cell.env", env) ?:
+		      write_text(dir, "qemu.cmd", cmd);
+	free(env);
+	free(quoted);
+	free(cmd);
+	return err;
 }

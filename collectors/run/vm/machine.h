@@ -18,5 +18,7 @@ struct cell_machine {
  */
 int cell_machine__init(struct cell_machine *cm, const struct cell *c, const struct images *im,
 		       const char *payload, const char *dir);
+/* What the cell was run with, for people and for its guest: cell.json, cell.env, qemu.cmd. */
+int cell_machine__save(const struct qemu_args *args, const struct cell *c, const char *dir);
 
 #endif

@@ -87,32 +87,6 @@ static void enter(struct vm *vm, enum stage stage)
 	vm->stage_ns = time__now_ns();
 }
 
-static int write_text(const char *dir, const char *name, const char *text)
-{
-	char path[PATH_MAX];
-
-	return str__fmt(path, sizeof(path), "%s/%s", dir, name) ?:
-	       file__replace(path, text, strlen(text));
-}
-
-static int save_inputs(const struct vm *vm, const struct qemu_args *args)
-{
-	char *env = cell__env(vm->cell), *quoted = qemu__quoted(args), *cmd = NULL;
-	int err = -ENOMEM;
-
-	if (env && quoted &&
-	    asprintf(&cmd, "# As run; `-chardev socket,id=qmp,...` and `-mon chardev=qmp,...` were\n"
-		     "# on an inherited descriptor: leave them out to run this by hand.\n%s\n",
-		     quoted) >= 0)
-		err = write_text(vm->dir, "cell.json", vm->cell->text) ?:
-		      write_text(vm->dir, "cell.env", env) ?:
-		      write_text(vm->dir, "qemu.cmd", cmd);
-	free(env);
-	free(quoted);
-	free(cmd);
-	return err;
-}
-
 static int open_signals(struct vm *vm)
 {
 	sigset_t set;
@@ -453,7 +427,7 @@ static int prepare(struct vm *vm, struct qemu_args *args, const struct images *i
 	cm.m.stays = true;
 	err = err ?: qmp__init(&vm->qmp, pair[0]) ?:
 	      qemu__args(args, &cm.m) ?:
-	      save_inputs(vm, args) ?:
+	      cell_machine__save(args, vm->cell, vm->dir) ?:
 	      child__start(&vm->pid, args, vm->dir, pair[1]);
 	close(pair[1]);
 	return err;
