@@ -168,7 +168,7 @@ static void test_real_clock(void)
 	ok(!axis__read(&axis, &s[0], &r), "a guest that has said nothing has no clock");
 }
 
-/* A batch is on its way at 10 s; when it was answered after 200 ms it had been there for all of them. */
+/* A batch is sent at 10 s and answered after just the 200 ms of the model: it was there at once. */
 static void test_ledger_on_the_real_clock(void)
 {
 	struct host_sample s[4];

@@ -20,7 +20,8 @@ static void relate_qemu(struct axis *axis, const struct host_sample *s, size_t n
 	size_t i;
 
 	for (i = 0; i < nr; i++) {
-		int64_t least = behind(s[i].asked_ns, &s[i]), most = behind(s[i].answered_ns, &s[i]);
+		int64_t least = behind(s[i].asked_ns, &s[i]);
+		int64_t most = behind(s[i].answered_ns, &s[i]);
 
 		least = least > low ? least : low;
 		most = most < high ? most : high;
@@ -70,8 +71,9 @@ json_t *axis__json(const struct axis *axis, const char *clock)
 
 	if (axis->is_virtual)
 		return json_pack("{s:s, s:o}", "mode", clock, "host_minus_guest_ns",
-				 axis->guest->nr_syncs
-				 ? json_integer((json_int_t)(sync->tsc - sync->t_ns)) : json_null());
+				 axis->guest->nr_syncs ?
+					 json_integer((json_int_t)(sync->tsc - sync->t_ns)) :
+					 json_null());
 	if (!axis->is_known)
 		return json_pack("{s:s, s:n}", "mode", clock, "host_minus_guest_ns");
 	return json_pack("{s:s, s:I, s:I, s:I}", "mode", clock,

@@ -60,7 +60,9 @@ static int by_guest_time(const void *a, const void *b)
 {
 	const struct seen *x = a, *y = b;
 
-	return x->t != y->t ? (x->t > y->t) - (x->t < y->t) : (x->delay > y->delay) - (x->delay < y->delay);
+	if (x->t != y->t)
+		return x->t < y->t ? -1 : 1;
+	return (x->delay > y->delay) - (x->delay < y->delay);
 }
 
 static int by_size(const void *a, const void *b)

@@ -158,7 +158,8 @@ static int put_body(FILE *f, struct source *sources, size_t nr, uint64_t *nr_lin
 			break;
 		i = (size_t)(next - sources);
 		if (next->is_sample)
-			err = put_sample(f, &next->part->samples[next->sample++], &next->reading, i);
+			err = put_sample(f, &next->part->samples[next->sample++], &next->reading,
+					 i);
 		else
 			err = put_line(f, &next->part->guest->refs[next->ref++], next->fds, i);
 	}
