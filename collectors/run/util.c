@@ -236,3 +236,13 @@ int cmd__output(char *const argv[], char *buf, size_t size)
 		err = -EIO;	/* not when we stopped reading first */
 	return err;
 }
+
+int signals__block(sigset_t *set, sigset_t *old)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGCHLD);
+	return sigprocmask(SIG_BLOCK, set, old) ? -errno : 0;
+}

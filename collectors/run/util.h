@@ -7,6 +7,7 @@
 #define RUN_UTIL_H
 
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,5 +46,11 @@ int dir__free_bytes(const char *path, uint64_t *bytes);
  * ends with NULL. -ENOENT when it cannot be run, -EIO when it fails.
  */
 int cmd__output(char *const argv[], char *buf, size_t size);
+
+/*
+ * Block what tells a program to end, and the end of a child, to wait for them:
+ * they are put into set. old may be NULL.
+ */
+int signals__block(sigset_t *set, sigset_t *old);
 
 #endif

@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
+
+from runner_bench import wait_for
 
 TOP = Path(__file__).resolve().parents[2]
 BUILT = Path(os.environ.get("WORKLOAD_TOOLS", TOP / "build/workloads"))
@@ -66,13 +67,7 @@ class Stream:
         return [int(x) for x in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def child(self, after: int = 0) -> int:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            for pid in self.children():
-                if pid != after:
-                    return pid
-            time.sleep(0.005)
-        raise AssertionError("no child")
+        return wait_for(lambda: next((pid for pid in self.children() if pid != after), 0))
 
 
 def run_script(workload: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:

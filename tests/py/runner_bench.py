@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -89,11 +91,13 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def wait_for(condition, seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """What the condition gives as soon as that is true."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(0.01)
+    return found
 
 
 def check_schema(lines: list[dict]) -> None:

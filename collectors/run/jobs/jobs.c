@@ -390,12 +390,7 @@ int jobs__run(const struct jobs *j, const struct plan *p)
 		return EXIT_INFRASTRUCTURE;
 	}
 	/* Before any worker: none of these may come between two steps. */
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, &old);
+	signals__block(&set, &old);
 	for (i = 0; i < r.nr; i++)
 		r.jobs[i].cell = &p->cells[i];
 	if (out__park_others(j->out, p))

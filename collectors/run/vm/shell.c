@@ -37,12 +37,7 @@ static int run_qemu(const struct qemu_args *args)
 	 * Ctrl-C is for the guest; when we are told to end, the folder must still
 	 * be removed. qemu__exec() lets the child have its signals.
 	 */
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	signals__block(&set, NULL);
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)

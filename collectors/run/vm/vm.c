@@ -90,14 +90,10 @@ static void enter(struct vm *vm, enum stage stage)
 static int open_signals(struct vm *vm)
 {
 	sigset_t set;
+	int err = signals__block(&set, NULL);
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
-	if (sigprocmask(SIG_BLOCK, &set, NULL))
-		return -errno;
+	if (err)
+		return err;
 	vm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return vm->signal_fd < 0 ? -errno : 0;
 }
