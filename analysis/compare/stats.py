@@ -22,7 +22,8 @@ from analysis.judge.judge import (
     judge_event,
 )
 from analysis.record import hist
-from analysis.record.model import GIB, MIB, PAGE_BYTES, UNKNOWN, Cell, GuestSample, Record, Shortage, Stalls
+from analysis.record.model import GIB, MIB, PAGE_BYTES, Cell, GuestSample, Record, Shortage
+from analysis.record.stalls import UNKNOWN, Stalls
 
 NS = 1_000_000_000
 CASCADE_NS = NS  # kills closer than this belong to one incident, unless memory recovered between

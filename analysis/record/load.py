@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from itertools import chain
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from analysis.record.fields import BadRecord, clean_text, parse_object, read_lines
 from analysis.record.model import (
     DESCRIPTION,
     STALLS,
-    UNKNOWN,
     Batch,
     Cell,
     End,
@@ -35,13 +31,14 @@ from analysis.record.model import (
     ProcExit,
     Record,
     Shortage,
-    Stall,
-    Stalls,
     Touch,
     TracerEdge,
     Violation,
 )
 from analysis.record.reader import Place, ZoneReader, bad, line_reader
+
+if TYPE_CHECKING:
+    from analysis.record.stalls import StallRows
 
 MAX_CELLS = 10_000
 MAX_CELL_DEPTH = 3
@@ -92,34 +89,6 @@ class _FullStall:
     """Names the list of stalls that are kept with all their fields."""
 
 
-class _StallRows:
-    """Stalls as they are read, packed whenever there are many."""
-
-    MANY = 1 << 14
-
-    def __init__(self) -> None:
-        self.rows: list[Stall] = []
-        self.packed: list[np.ndarray] = []
-
-    def add(self, row: Stall) -> None:
-        self.rows.append(row)
-        if len(self.rows) >= self.MANY:
-            self.pack()
-
-    def pack(self) -> None:
-        try:
-            packed = np.fromiter(chain.from_iterable(self.rows), dtype=np.int64)
-        except TypeError:  # a None among them
-            known = (UNKNOWN if v is None else v for row in self.rows for v in row)
-            packed = np.fromiter(known, dtype=np.int64)
-        self.packed.append(packed.reshape(-1, len(Stall._fields)))
-        self.rows.clear()
-
-    def stalls(self) -> Stalls:
-        self.pack()
-        return Stalls.of(self.packed)
-
-
 class _Builder:
     """Collects the lines of one record."""
 
@@ -133,7 +102,7 @@ class _Builder:
         self.end: End | None = None
         self.nr_lines = 0
         self.lists: dict[type, list[Any]] = {}
-        self.stalls = {kind: _StallRows() for kind in STALLS}
+        self.stalls: dict[str, StallRows] = {}
         self.readers: dict[str, tuple[str, dict[str, Callable[[Line, Place], Any]]]] = {}
 
     def _keep(
@@ -148,25 +117,25 @@ class _Builder:
         else:
             kinds[kind] = lambda o, place: found.append(check(read(o, place), o, place))
 
-    def _keep_stalls(self, kind: str) -> None:
-        """Stalls are columns; in full as well when verdicts are wanted."""
-        read = line_reader("event", kind, self.schema, Shortage if self.stall_state else Stall)
-        rows = self.stalls[kind]
-        full = self.lists.setdefault(_FullStall, [])
+    def _keep_stalls(self) -> None:
+        """As columns, or each in full where verdicts on them are wanted."""
+        self.lists[_FullStall] = []
+        if self.stall_state:
+            for kind in STALLS:
+                self._keep("event", kind, Shortage, on=_FullStall)
+            return
+        from analysis.record.stalls import Stall, StallRows  # needs numpy, which verdicts do without
 
-        def keep(o: Line, place: Place) -> None:
-            s = read(o, place)
-            full.append(s)
-            rows.add(Stall(*(getattr(s, name) for name in Stall._fields)))
-
-        _, kinds = self.readers.setdefault("event", ("kind", {}))
-        kinds[kind] = keep if self.stall_state else lambda o, place: rows.add(read(o, place))
+        _, kinds = self.readers["event"]
+        for kind in STALLS:
+            rows = self.stalls[kind] = StallRows()
+            read = line_reader("event", kind, self.schema, Stall)
+            kinds[kind] = lambda o, place, add=rows.add, read=read: add(read(o, place))
 
     def _prepare(self) -> None:
         for kind in ("oom_kill", "alloc_fail"):
             self._keep("event", kind, Shortage, lambda s, o, place: _shortage(s))
-        for kind in STALLS:
-            self._keep_stalls(kind)
+        self._keep_stalls()
         self._keep("event", "batch", Batch, lambda b, o, place: _batch(b, place))
         self._keep("event", "proc_exit", ProcExit)
         self._keep("event", "exchange_violation", Violation)

@@ -13,11 +13,12 @@ from collections import namedtuple
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from collectors.run.record import describe
+
+if TYPE_CHECKING:
+    from analysis.record.stalls import Stalls
 
 PAGE_BYTES = 4096
 MIB = 1 << 20
@@ -137,60 +138,6 @@ class Shortage(_line("Shortage", "event", *SHORTAGES)):
     """
 
     __slots__ = ()
-
-
-_STALL = ("t_ns", "guest", "line", "duration_ns", "uncompensated_pages", "batch_age_ns", "own")
-
-
-class Stall(namedtuple("Stall", _STALL)):
-    """What is counted of a stall or a wake-up of kswapd; only a verdict needs the rest."""
-
-    __slots__ = ()
-
-
-UNKNOWN = -1
-
-
-class Stalls:
-    """Stalls of one kind by time, a column for each field: a record may hold a million.
-
-    What is unknown is UNKNOWN; in a row, made when it is asked for, it is None.
-    """
-
-    def __init__(self, columns: np.ndarray) -> None:
-        self.columns = columns
-
-    @classmethod
-    def of(cls, rows: Iterable[np.ndarray]) -> Stalls:
-        """From arrays of rows in the order of the record."""
-        columns = np.concatenate([np.empty((0, len(Stall._fields)), dtype=np.int64), *rows]).T
-        return cls(np.ascontiguousarray(columns[:, np.argsort(columns[0], kind="stable")]))
-
-    def column(self, name: str) -> np.ndarray:
-        return self.columns[Stall._fields.index(name)]
-
-    def where(self, mask: np.ndarray) -> Stalls:
-        return Stalls(self.columns[:, mask])
-
-    @property
-    def t_ns(self) -> np.ndarray:
-        return self.column("t_ns")
-
-    @property
-    def end_ns(self) -> np.ndarray:
-        """When each was over; that of an unknown duration as it began."""
-        return self.t_ns + np.maximum(self.column("duration_ns"), 0)
-
-    def of_guest(self, guest: int) -> Stalls:
-        mine = self.where(self.column("guest") == guest)
-        mine.column("guest")[:] = 0
-        return mine
-
-    def __len__(self) -> int:
-        return self.columns.shape[1]
-
-    def __getitem__(self, i: int) -> Stall:
-        return Stall(*(None if v == UNKNOWN else v for v in self.columns[:, i].tolist()))
 
 
 class Batch(_line("Batch", "event", "batch")):
@@ -365,8 +312,8 @@ class Record:
     phases: tuple[Phase, ...]
     tracer: tuple[TracerEdge, ...]
     shortages: tuple[Shortage, ...]  # kills and failed allocations
-    stalls: Mapping[str, Stalls]  # all others, by kind
-    judged_stalls: tuple[Shortage, ...]  # these in full, when a verdict on them is wanted
+    stalls: Mapping[str, Stalls]  # all others, by kind; empty when they are wanted in full:
+    judged_stalls: tuple[Shortage, ...]
     batches: tuple[Batch, ...]
     exits: tuple[ProcExit, ...]
     violations: tuple[Violation, ...]

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from analysis.__main__ import main
 
+TOP = Path(__file__).resolve().parents[2]
 CASES = Path(__file__).with_name("cases")
 
 A, G, U = "attributable", "genuine", "undetermined"
@@ -107,3 +110,15 @@ def test_what_a_sample_may_hide_is_said(capsys, tmp_path, name, changes, reason)
     got = judged(capsys, path)
     assert got["verdict"] == U
     assert reason in got["reason"]
+
+
+def test_a_verdict_needs_the_standard_library_only():
+    path = CASES / "schema2" / "O4.jsonl"
+    code = (
+        "import sys\n"
+        "for name in ('numpy', 'scipy', 'matplotlib', 'jinja2'): sys.modules[name] = None\n"
+        "from analysis.__main__ import main\n"
+        f"sys.exit(main(['judge', {str(path)!r}]))\n"
+    )
+    run = subprocess.run([sys.executable, "-B", "-c", code], cwd=TOP, capture_output=True, text=True)
+    assert (run.returncode, json.loads(run.stdout)["verdict"]) == (0, G), run.stderr

@@ -16,7 +16,7 @@ from analysis.compare.factors import lower, rate
 from analysis.compare.metrics import summarise
 from analysis.compare.stats import union_ns
 from analysis.record.hist import LOST_US
-from analysis.record.model import Stall, Stalls
+from analysis.record.stalls import Stall, Stalls
 
 MS = 1_000_000
 TOP = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ from make_records import Toy, spec, write_cell
 from analysis.__main__ import main
 from analysis.compare.stats import cell_stats
 from analysis.record.load import load_record, load_results
-from analysis.record.model import Stall
+from analysis.record.stalls import Stall
 
 MAX_PAGE_BYTES = 3_000_000
 
