@@ -73,8 +73,8 @@ def fake_oom(sides: Sequence[Side], where: str) -> Claim:
     kills = sum(s.sum("attributable_kills") for s in hinting)
     evidence = "; ".join(
         f"{s.name}: {s.sum('attributable_kills'):.0f} of {plural(s.kills, 'kill')} attributable,"
-        f" {s.sum('alloc_failures_while_held'):.0f} failed allocations with memory held, exposure"
-        f" {s.sum('exposure_mib_s'):.0f} MiB s in {plural(len(s.cells), 'run')}"
+        f" {s.sum_words('alloc_failures_while_held')} failed allocations with memory held, exposure"
+        f" {s.sum_words('exposure_mib_s')} MiB s in {plural(len(s.cells), 'run')}"
         for s in hinting
     )
     evidence += "".join(f"; {s.name}: {plural(s.kills, 'kill')} in {plural(len(s.cells), 'run')}" for s in none)
@@ -111,18 +111,19 @@ def constant(cure: Side, where: str) -> Claim:
     text = CONSTANT.format(arm=cure.name)
     if not cure.cells:
         return settled(Claim(text, UNTESTED, f"{cure.name} has no counted run", where), cure)
-    exchanges, delta = cure.sum("exchanges"), cure.sum("exchange_free_delta_pages")
-    exposure = cure.sum("exposure_mib_s")
+    exchanges, delta, exposure = (
+        cure.sum(key) for key in ("exchanges", "exchange_free_delta_pages", "exposure_mib_s")
+    )
     guest = sum(c.record.nr_violations for c in cure.cells)
     counts = [c.record.end.device.get("violations") for c in cure.cells]
     device = None if None in counts else sum(counts)
     evidence = (
-        f"{exchanges:.0f} exchanges changed free memory by {delta:.0f} pages in sum; violations: guest"
-        f" {guest}, device {'unknown' if device is None else device}; exposure {exposure:.3g} MiB s"
+        f"{cure.sum_words('exchanges')} exchanges changed free memory by"
+        f" {cure.sum_words('exchange_free_delta_pages')} pages in sum; violations: guest {guest}, device"
+        f" {'unknown' if device is None else device}; exposure {cure.sum_words('exposure_mib_s', '.3g')} MiB s"
     )
     wrong = delta or guest or device or exposure
-    needed = ("exchanges", "exchange_free_delta_pages", "exposure_mib_s")
-    unknown = device is None or any(c.values.get(k) is None for c in cure.cells for k in needed)
+    unknown = None in (exchanges, delta, exposure, device)
     verdict = REFUTED if wrong else SUPPORTED if exchanges and not unknown else UNDECIDED
     return settled(Claim(text, verdict, evidence, where), cure)
 

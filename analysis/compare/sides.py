@@ -99,8 +99,14 @@ class Side:
     def nr_runs(self) -> int:
         return len(self.cells) + len(self.absent)
 
-    def sum(self, key: str) -> float:
-        return sum(c.values.get(key) or 0.0 for c in self.cells)
+    def sum(self, key: str) -> float | None:
+        """Over all runs; None when it is unknown of one."""
+        values = [c.values[key] for c in self.cells]
+        return None if None in values else sum(values)
+
+    def sum_words(self, key: str, how: str = ".0f") -> str:
+        total = self.sum(key)
+        return "an unknown number of" if total is None else format(total, how)
 
     def rate_words(self) -> str:
         """E.g. "23 of 72 rounds"."""
