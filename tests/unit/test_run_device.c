@@ -168,6 +168,29 @@ static void test_real_clock(void)
 	ok(!axis__read(&axis, &s[0], &r), "a guest that has said nothing has no clock");
 }
 
+/* A guest that speaks seldom, beside a tracer whose lines come whenever there is time for it. */
+static void test_rare_lines(void)
+{
+	struct pace_line line;
+	struct pace p;
+	int i;
+
+	memset(&p, 0, sizeof(p));
+	for (i = 0; i < 600; i++)
+		pace__note(&p, (uint64_t)(i * SEC / 10),
+			   HOST_AT(i * SEC / 10) + (uint64_t)(i % 40 ? SEC / 2 : SEC / 1000));
+	ok(pace__line(&p, &line), "the clocks are related");
+	ok(line.error_ns < SEC / 100, "by the lines that came at once: %llu ns",
+	   (unsigned long long)line.error_ns);
+	ok(llabs(pace__guest_ns(&line, HOST_AT(30 * SEC)) - 30 * SEC) < SEC / 500, "to 2 ms");
+	memset(&p, 0, sizeof(p));
+	for (i = 0; i < 600; i++)
+		pace__note(&p, (uint64_t)(i * SEC / 10),
+			   HOST_AT(i * SEC / 10) + (uint64_t)(i > 200 && i < 400 ? SEC / 2 : 0));
+	ok(pace__line(&p, &line), "a third of the run with late lines only");
+	is_u64(line.error_ns / (SEC / 10), 5, "is a third in which nothing tells");
+}
+
 /* A batch is sent at 10 s and answered after just the 200 ms of the model: it was there at once. */
 static void test_ledger_on_the_real_clock(void)
 {
@@ -202,6 +225,7 @@ int main(void)
 	test_counters();
 	test_ledger();
 	test_real_clock();
+	test_rare_lines();
 	test_ledger_on_the_real_clock();
 	return tap__done();
 }

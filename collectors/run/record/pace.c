@@ -8,6 +8,7 @@
 #define FIRST_STRETCH_NS	(250 * NSEC_PER_MSEC)
 #define MIN_SPAN_NS		NSEC_PER_SEC	/* a rate is not told from less */
 #define MAX_DRIFT		0.01
+#define NR_PARTS		8 /* of a run, see error_of() */
 
 /* A point seen from the first one: guest time, and how much later the line was received. */
 struct seen {
@@ -65,13 +66,6 @@ static int by_guest_time(const void *a, const void *b)
 	return (x->delay > y->delay) - (x->delay < y->delay);
 }
 
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static double slope(const struct seen *a, const struct seen *b)
 {
 	return (b->delay - a->delay) / (b->t - a->t);
@@ -90,6 +84,29 @@ static unsigned int lower_hull(struct seen *s, unsigned int nr)
 		s[n++] = s[i];
 	}
 	return n;
+}
+
+/*
+ * How far off may the line be? In every part of the run some line of the guest
+ * came that soon after its time; where they all come late, nothing tells.
+ */
+static double error_of(const struct seen *s, const double *above, unsigned int nr)
+{
+	double span = s[nr - 1].t - s[0].t, least[NR_PARTS], most = 0;
+	unsigned int i;
+
+	for (i = 0; i < NR_PARTS; i++)
+		least[i] = HUGE_VAL;
+	for (i = 0; i < nr; i++) {
+		double at = span > 0 ? (s[i].t - s[0].t) / span : 0;
+		unsigned int part = at < 1 ? (unsigned int)(at * NR_PARTS) : NR_PARTS - 1;
+
+		least[part] = fmin(least[part], above[i]);
+	}
+	for (i = 0; i < NR_PARTS; i++)
+		if (least[i] < HUGE_VAL)
+			most = fmax(most, least[i]);
+	return most;
 }
 
 /*
@@ -134,9 +151,7 @@ bool pace__line(const struct pace *p, struct pace_line *line)
 		line->offset_ns = fmin(line->offset_ns, all[i].delay - line->drift * all[i].t);
 	for (i = 0; i < nr; i++)
 		above[i] = all[i].delay - line->drift * all[i].t - line->offset_ns;
-	/* Half of the stretches had a line this close to it: chance does not push it further. */
-	qsort(above, nr, sizeof(above[0]), by_size);
-	line->error_ns = (uint64_t)above[nr / 2];
+	line->error_ns = (uint64_t)error_of(all, above, nr);
 	line->offset_ns += (double)delay(first);
 	return true;
 }
