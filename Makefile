@@ -121,8 +121,8 @@ Tests:
                          (DEBUG=1: on the kernel of `make kernel-debug`)
 
   make bench             what hinting costs the guest, and what watching it
-                         costs: OUT=results/bench QUICK=0|1 JOBS=2
-                         ACCEL=tcg|kvm (of the guests in real time)
+                         costs: make run EXPERIMENT=bench with a page of its
+                         own; ACCEL is that of the guests in real time
 
   make clean             remove build/, keep cache and results
   make distclean         remove build/ and results/, keep the cache
@@ -197,22 +197,15 @@ common_src := $(wildcard collectors/common/*.c)
 hinttrace_src := $(wildcard collectors/trace/*.c)
 hintsay_src := collectors/guest/hintsay.c
 hintrun_src := $(wildcard collectors/run/*.c collectors/run/*/*.c)
-gauge_src := bench/gauge.c
-hold_src := bench/hold.c bench/pages.c
-firsttouch_src := bench/firsttouch.c bench/pages.c
 
 hinttrace_libs := -lbpf -lelf -lz
 hintsay_libs := -lm
 hintrun_libs := -ljansson -lnettle -lm -pthread
-gauge_libs := -lm
-firsttouch_libs := -lm
 
 guest_tools := hinttrace hintsay
-bench_tools := gauge hold firsttouch
 bpf_names := hint swap allocfail sample
 guest_files := $(guest_tools:%=build/guest/%) build/guest/init build/guest/room.sh \
 	$(bpf_names:%=build/guest/bpf/%.bpf.o)
-bench_files := $(bench_tools:%=build/bench/%)
 
 .PHONY: bpf collectors
 bpf: $(bpf_names:%=build/bpf/%.bpf.o)
@@ -248,7 +241,6 @@ build/$(1)/$(2): build/obj/$(1)/$(2)
 
 endef
 $(foreach tool,$(guest_tools),$(eval $(call guest_rule,guest,$(tool),$($(tool)_src),$($(tool)_libs))))
-$(foreach tool,$(bench_tools),$(eval $(call guest_rule,bench,$(tool),$($(tool)_src),$($(tool)_libs))))
 
 build/guest/init: collectors/guest/init.sh | build/guest
 	$(call say,COPY,$@)install -m 755 $< $@
@@ -264,6 +256,7 @@ build/guest/room.sh: collectors/guest/room.sh | build/guest
 #   PROGRAM_src := FILE ...      C sources in the folder; PROGRAM.c if not given
 #   PROGRAM_libs := -lm          libraries
 #   files := FILE ...            further files of the folder for the guest
+#   borrows := NAME/PROGRAM ...  programs that are built for another workload
 # The guest gets these, as build/workloads/NAME, and nothing else of the folder.
 # A folder without workload.mk goes into the guest as it is.
 workload_names := $(patsubst workloads/%/workload.mk,%,$(wildcard workloads/*/workload.mk))
@@ -276,14 +269,22 @@ build/workloads/$(1)/$(2): workloads/$(1)/$(2)
 	$$(call say,COPY,$$@)cp $$< $$@
 
 endef
+# workload_borrowed,NAME,OTHER/PROGRAM
+define workload_borrowed
+build/workloads/$(1)/$(notdir $(2)): build/workloads/$(2)
+	@mkdir -p $$(@D)
+	$$(Q)cp $$< $$@
+
+endef
 # workload_rules,NAME: of the workload whose variables are set
 define workload_rules
 $(foreach p,$(programs),$(call guest_rule,workloads/$(1),$(p),$(addprefix workloads/$(1)/,$(or $($(p)_src),$(p).c)),$($(p)_libs)))
 $(foreach f,run $(files),$(call workload_file,$(1),$(f)))
-workload_files += $(addprefix build/workloads/$(1)/,run $(programs) $(files))
+$(foreach b,$(borrows),$(call workload_borrowed,$(1),$(b)))
+workload_files += $(addprefix build/workloads/$(1)/,run $(programs) $(files) $(notdir $(borrows)))
 endef
 # The variables of one workload are not those of the next.
-$(foreach w,$(workload_names),$(eval programs :=)$(eval files :=)\
+$(foreach w,$(workload_names),$(eval programs :=)$(eval files :=)$(eval borrows :=)\
   $(eval include workloads/$(w)/workload.mk)$(eval $(call workload_rules,$(w)))\
   $(foreach p,$(programs),$(eval undefine $(p)_src)$(eval undefine $(p)_libs)))
 
@@ -345,6 +346,8 @@ ifneq ($(filter run,$(MAKECMDGOALS)),)
   ifeq ($(strip $(WORKLOAD)$(EXPERIMENT)),)
     $(error WORKLOAD is missing: `make run WORKLOAD=memcached`; `make list` shows all)
   endif
+endif
+ifneq ($(filter run bench,$(MAKECMDGOALS)),)
   # Not where nothing is to be made.
   ifeq ($(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
     -load build/make/exit.so
@@ -355,7 +358,10 @@ build/make/exit.so: images/host/exit.c | setup
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) -std=gnu11 -O2 -Wall -Wextra -fPIC -shared -o $@ $<
 
-.PHONY: run run-cells report list shell debug
+# What makes the page of an experiment.
+analysis = $(if $(filter bench,$(EXPERIMENT)),bench,report)
+
+.PHONY: run bench run-cells report list shell debug
 everything := build/stamp/kernel build/stamp/qemu build/stamp/rootfs \
 	build/bin/hintrun payload
 
@@ -368,13 +374,14 @@ check-run: build/bin/hintrun
 run-cells: check-run $(everything)
 	$(Q)mkdir -p build/make; status=0; build/bin/hintrun run $(run_options) || status=$$?; \
 	case $$status in \
-	0) $(python) -m analysis report $(call quote,$(out)) || status=$$? ;; \
-	1) $(python) -m analysis report $(call quote,$(out)) ;; \
+	0) $(python) -m analysis $(analysis) $(call quote,$(out)) || status=$$? ;; \
+	1) $(python) -m analysis $(analysis) $(call quote,$(out)) ;; \
 	esac; \
 	echo $$status >build/make/status.$$PPID
 
 # The second half of the line is for a make that cannot load: its status is 2.
-run: run-cells
+bench: override EXPERIMENT := bench
+run bench: run-cells
 	@$(exit-status build/make/status)file=build/make/status.$$PPID; \
 	read -r status <$$file; rm -f $$file; exit $$status
 
@@ -393,18 +400,6 @@ shell: $(everything)
 debug: $(everything)
 	$(if $(strip $(ARM)$(CELL)),,$(error ARM is missing: `make debug ARM=buffer`, or CELL=DIR; `make list` shows all))
 	$(Q)build/bin/hintrun debug $(call option,arm,ARM) $(call option,cell,CELL)
-
-# ---------------------------------------------------------------- bench
-
-bench_out = $(or $(OUT),results/bench)
-
-.PHONY: bench
-bench: $(everything) $(bench_files)
-	$(Q)status=0; QUICK=$(or $(QUICK),0) bench/run.sh $(call quote,$(bench_out)) \
-		$(if $(strip $(JOBS)),$(call quote,$(JOBS))) || status=$$?; \
-	case $$status in 0|1) ;; *) exit $$status ;; esac; \
-	$(python) -m analysis bench $(call quote,$(bench_out)) || exit; \
-	exit $$status
 
 # ---------------------------------------------------------------- patches
 

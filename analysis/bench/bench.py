@@ -8,12 +8,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from analysis.bench.boots import PAGE, Boot, whole_number
-from analysis.bench.landing import Landing, check_discarded, landing_facts, pairs, shares
+from analysis.bench.boots import FIRSTTOUCH, HINTCOST, TRACECOST, Boot
 from analysis.bench.locks import Hold, Locks, lock_holds
+from analysis.bench.touches import Landing, landing_facts, pairs, shares, touches_of
 from analysis.bench.watching import Tracer, tracer
-from analysis.record.fields import BadRecord, clean_text
-from analysis.record.model import GIB
+from analysis.compare.arms import CURE, RIVAL, rank
+from analysis.record.fields import BadRecord
+from analysis.record.invariants import applicable, not_applicable
+from analysis.record.model import GIB, MIB, PAGE_BYTES, Record
 
 #: A larger buffer pays when the next size costs less by more than this.
 WORTH = 0.05
@@ -25,6 +27,8 @@ class Mechanism:
 
     label: str
     arm: str
+    role: str
+    colour: tuple[str, str] | None  # light, dark
     mem_bytes: int
     buffer_bytes: int
     order: int
@@ -65,23 +69,25 @@ def _per_gib(value: float, nr_bytes: int) -> float:
     return value * GIB / nr_bytes
 
 
-def _label(buffer_bytes: int) -> str:
-    return f"buffer {buffer_bytes >> 20} MiB" if buffer_bytes else "reporting"
+def _label(record: Record) -> str:
+    """A cure is told from another by what it is given; by the arm's name where it is given nothing."""
+    given = record.spec.extra_bytes
+    return f"{record.spec.arm} {given // MIB} MiB" if given else record.spec.arm
 
 
 def mechanism(boot: Boot) -> Mechanism:
-    p = boot.parts
+    p, record = boot.parts, boot.record
+    spec, arm = record.spec, record.arm
     missing = [
         n for n in ("sixteenth", "eighth", "all", "again", "traced", "packed", "scattered") if n not in p
     ]
     if missing:
-        raise BadRecord(boot.trace.parent / "work.stream", 0, "gauge", f"no part {missing[0]}")
-    buffer_bytes = boot.number("HINT_BUFFER_BYTES")
+        raise BadRecord(record.path, 0, "gauge", f"no part {missing[0]}")
     steady = [p["all"], p["again"]]
     reports = all(part.nr_bytes for part in (*steady, p["traced"]))
 
     # What the host has been told, less the buffer: that is not free memory.
-    own = whole_number(boot.hello, "buffer_held_pages", boot.trace.parent / "work.stream", 1) * PAGE
+    own = record.guest.buffer_held_pages * PAGE_BYTES if record.guest else 0
     residue, told = {}, -own
     for name in ("sixteenth", "eighth", "all"):
         told += p[name].nr_bytes
@@ -91,8 +97,7 @@ def mechanism(boot: Boot) -> Mechanism:
 
     locks, cost = Locks(), 0.0
     if reports:
-        with boot.trace.open(encoding="utf-8", errors="replace") as f:
-            locks = lock_holds(f)
+        locks = lock_holds(boot.artefact("traced"), boot.artefact("held"))
         untraced = p["again"].instructions * p["traced"].nr_bytes / p["again"].nr_bytes
         cost = max(0.0, p["traced"].instructions - untraced) / max(1, locks.nr_events)
     holds, exchanges = _net(locks.holds, cost), _net(locks.exchanges, cost)
@@ -101,12 +106,14 @@ def mechanism(boot: Boot) -> Mechanism:
     total = sum(s.nr_bytes for s in steady)
     scattered = p["scattered"]
     return Mechanism(
-        label=_label(buffer_bytes),
-        arm="buffer" if buffer_bytes else "reporting",
-        mem_bytes=boot.number("HINT_MEM_BYTES"),
-        buffer_bytes=buffer_bytes,
-        order=boot.number("HINT_ORDER"),
-        capacity=boot.number("HINT_CAPACITY"),
+        label=_label(record),
+        arm=spec.arm,
+        role=arm.role if arm else "",
+        colour=(arm.colour.light, arm.colour.dark) if arm else None,
+        mem_bytes=spec.mem_bytes,
+        buffer_bytes=spec.buffer_bytes,
+        order=spec.order,
+        capacity=spec.capacity,
         instructions_per_gib=_per_gib(sum(s.instructions for s in steady), total) if reports else None,
         spread=(min(each), max(each)) if reports else None,
         notifications_per_gib=_per_gib(sum(len(s.batches) for s in steady), total) if reports else None,
@@ -137,10 +144,10 @@ _RATIOS = ("instructions_per_gib", "notifications_per_gib", "report_all_ns", "ho
 
 
 def _set_ratios(rows: Sequence[Mechanism]) -> None:
-    """Over `reporting` of the same guest and order at the least capacity."""
+    """Over the rival of the same guest and order at the least capacity."""
     for row in rows:
         same = [r for r in rows if (r.mem_bytes, r.order) == (row.mem_bytes, row.order)]
-        base = [r for r in same if not r.buffer_bytes]
+        base = [r for r in same if r.role == RIVAL]
         first = min(base, key=lambda r: r.capacity, default=None)
         for name in _RATIOS if first else ():
             value, one = getattr(row, name), getattr(first, name)
@@ -150,7 +157,7 @@ def _set_ratios(rows: Sequence[Mechanism]) -> None:
 
 def enough(rows: Sequence[Mechanism]) -> Mechanism | None:
     """The smallest buffer beyond which the next larger one saves no more than WORTH."""
-    sizes = [(r.buffer_bytes, r.instructions_per_gib, r) for r in rows if r.buffer_bytes]
+    sizes = [(r.buffer_bytes, r.instructions_per_gib, r) for r in rows if r.role == CURE]
     costs = [(cost, r) for _, cost, r in sorted(sizes, key=lambda s: s[0]) if cost is not None]
     best = None
     for i, (cost, row) in enumerate(costs):
@@ -160,20 +167,14 @@ def enough(rows: Sequence[Mechanism]) -> Mechanism | None:
 
 
 def landing(boots: Sequence[Boot]) -> Landing:
-    """Of the guests in real time, reporting first."""
-    boots = sorted(boots, key=lambda b: b.number("HINT_BUFFER_BYTES"))
+    """Of the guests in real time, in the order of their arms."""
     all_pairs, all_shares = [], []
-    for boot in boots:
-        check_discarded(
-            boot.trace.parent / "device.log",
-            sum(b.nr_bytes for b in boot.batches),
-            sum(b.nr_discarded for b in boot.batches),
-        )
-        size = boot.number("HINT_BUFFER_BYTES")
-        arm = ("buffer" if size else "reporting", _label(size))
-        all_pairs += pairs(*arm, boot.touches)
-        all_shares += shares(*arm, boot.touches)
-    facts = landing_facts(boots[0].env) if boots else ()
+    for boot in sorted(boots, key=lambda b: rank(b.record)):
+        touches = touches_of(boot.record)
+        who = (boot.record.spec.arm, _label(boot.record))
+        all_pairs += pairs(*who, touches)
+        all_shares += shares(*who, touches)
+    facts = landing_facts(boots[0].record) if boots else ()
     return Landing(tuple(all_pairs), tuple(all_shares), facts)
 
 
@@ -188,32 +189,52 @@ class Bench:
 
 
 def kernels(boots: Sequence[Boot]) -> list[str]:
-    return sorted({b.env["HINT_KERNEL"] for b in boots if "HINT_KERNEL" in b.env})
+    return sorted({b.record.spec.kernel[:12] for b in boots if b.cell.record})
 
 
 def _facts(boots: Sequence[Boot]) -> list[tuple[str, str]]:
-    releases = sorted({clean_text(str(b.hello["release"])) for b in boots if "release" in b.hello})
-    sizes = sorted(
-        {b.number("HINT_MEM_BYTES") >> 20 for b in boots if b.env.get("HINT_BENCH") == "mechanism"}
-    )
-    return [
+    """Of those that ran; `boots` are all."""
+    records = [b.record for b in boots if b.cell.record]
+    releases = sorted({r.guest.release for r in records if r.guest})
+    sizes = sorted({r.spec.mem_bytes // MIB for r in records if r.spec.workload == HINTCOST})
+    out = [
         ("guest kernel", ", ".join(releases) + f" ({', '.join(kernels(boots))})"),
         ("clock", "virtual: QEMU TCG, one instruction a nanosecond, idle time skipped; one vCPU"),
         ("memory", ", ".join(f"{s} MiB" for s in sizes) + " in guests of the mechanisms, buffer beside it"),
         ("boots", str(len(boots))),
     ]
+    if records:
+        nr = len(applicable(records[0]))
+        left = ", ".join(not_applicable(records[0]))
+        out.append(("invariants", f"{nr} hold in every run; without a tracer these do not apply: {left}"))
+    return out
+
+
+def _by(workload: str, boots: Sequence[Boot]) -> list[Boot]:
+    return [b for b in boots if b.workload == workload and not b.failure]
+
+
+def _rows(boots: Sequence[Boot]) -> tuple[list[Mechanism], list[tuple[str, str]]]:
+    """A row for each guest, and those that measured something else than they should have."""
+    rows, failed = [], []
+    for boot in boots:
+        try:
+            rows.append(mechanism(boot))
+        except (BadRecord, OSError) as e:
+            failed.append((boot.cell.name, str(e)))
+    place = {b.record.spec.arm: rank(b.record) for b in boots}
+    rows.sort(key=lambda r: (r.mem_bytes, -r.order, place[r.arm], r.buffer_bytes, r.capacity))
+    _set_ratios(rows)
+    return rows, failed
 
 
 def analyse_bench(boots: Sequence[Boot]) -> Bench:
-    good = [b for b in boots if not b.failure]
-    rows = [mechanism(b) for b in good if b.env.get("HINT_BENCH") == "mechanism"]
-    rows.sort(key=lambda r: (r.mem_bytes, -r.order, r.buffer_bytes, r.capacity))
-    _set_ratios(rows)
+    rows, failed = _rows(_by(HINTCOST, boots))
     return Bench(
-        tracer=tracer([b for b in good if b.env.get("HINT_BENCH") == "tracer"]),
+        tracer=tracer(_by(TRACECOST, boots)),
         mechanisms=tuple(rows),
-        landing=landing([b for b in good if b.env.get("HINT_BENCH") == "landing"]),
+        landing=landing(_by(FIRSTTOUCH, boots)),
         nr_kernels=len(kernels(boots)),
-        failed=tuple((b.name, b.failure) for b in boots if b.failure),
+        failed=tuple([(b.cell.name, b.failure) for b in boots if b.failure] + failed),
         facts=tuple(_facts(boots)),
     )

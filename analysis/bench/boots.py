@@ -1,33 +1,39 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The folders of bench/run.sh.
+"""The cells of the bench: what their records say, and what the device did in each part that was gauged.
 
-One folder is one boot.  Its work.stream has a "mark" and a "gauge" line around each measured part
-(bench/gauge.c); device.log has QEMU's trace of every batch and of every write to the guest's ports, so a batch
-belongs to the part between whose two lines it stands.  Under the virtual clock a tick of the TSC is one
-instruction or, while the CPU idles, skipped time, which the kernel counts: instructions = ticks - idle.
+Three workloads are measured, each without the tracer (workloads/*/README.md).  In hintcost a "mark" and a
+"gauge" line stand around each part, one write each to the tracer's port, and qemu.log has QEMU's trace of
+every batch and of every write to a port: a batch belongs to the part between whose two writes it stands.
+Under the virtual clock a tick of the TSC is one instruction or, while the CPU idles, skipped time, which the
+kernel counts: instructions = ticks - idle.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from analysis.bench.landing import Touch, load_hist, load_touch
-from analysis.record.fields import BadRecord, Fields, clean_text
+from analysis.compare.absent import spec_of
+from analysis.compare.guard import readback_problem
+from analysis.record.fields import BadRecord, clean_text, read_lines
+from analysis.record.invariants import broken
+from analysis.record.load import load_results
+from analysis.record.model import PAGE_BYTES, Cell, Gauge, Mark, Record
 
-PAGE = 4096
-WORK_PORT = 1
+HINTCOST = "hintcost"
+FIRSTTOUCH = "firsttouch"
+TRACECOST = "tracecost"
+WORKLOADS = (HINTCOST, FIRSTTOUCH, TRACECOST)
+
+TRACE_PORT = 2
 #: A part of the run may be off by its own reading, never by more than this between the two clocks.
 CLOCK_TOLERANCE = 1e-3
 CLOCK_SLACK = 1000
 
-_ENV = re.compile(r"([A-Z_]+)='?([A-Za-z0-9_.+-]*)'?")
-_REPORT = re.compile(r"virtio_balloon_report chunks: (\d+) bytes: (\d+) discarded: (\d+)")
-_PORT = re.compile(r"virtio_console_flush_buf port (\d+), in_len (\d+), out_len (-?\d+)")
+_REPORT = re.compile(rb"virtio_balloon_report chunks: (\d+) bytes: (\d+) discarded: (\d+)")
+_PORT = re.compile(rb"virtio_console_flush_buf port (\d+), in_len \d+, out_len -?\d+")
 
 
 @dataclass(frozen=True)
@@ -52,136 +58,102 @@ class Part:
     def nr_bytes(self) -> int:
         return sum(b.nr_bytes for b in self.batches)
 
-    @property
-    def nr_chunks(self) -> int:
-        return sum(b.nr_chunks for b in self.batches)
-
 
 @dataclass(frozen=True)
 class Boot:
-    name: str
-    env: Mapping[str, str]
-    hello: Mapping[str, Any]
+    """A cell; of one that cannot be used `failure` says why."""
+
+    cell: Cell
+    workload: str
     parts: Mapping[str, Part]
-    logs: tuple[str, ...]
-    trace: Path
-    failure: str
-    touches: tuple[Touch, ...] = ()
-    batches: tuple[Batch, ...] = ()  # all of the boot
+    failure: str = ""
 
-    def number(self, key: str) -> int:
-        value = self.env.get(key, "")
-        if not value.isdigit():
-            raise BadRecord(self.trace.parent / "cell.env", 0, key, f"'{value}' is not a whole number")
-        return int(value)
+    @property
+    def record(self) -> Record:
+        if self.cell.record is None:
+            raise ValueError(f"{self.cell.name} has no record")
+        return self.cell.record
 
-
-def whole_number(line: Mapping[str, Any], key: str, path: Path, nr: int) -> int:
-    value = line.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise BadRecord(path, nr, key, "not a whole number")
-    return value
+    def artefact(self, name: str) -> Path:
+        return self.cell.folder / "artefacts" / name
 
 
-def json_lines(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """(line number, offset of its end, object) of a stream of the guest."""
-    end = 0
-    with path.open("rb") as f:
-        for nr, raw in enumerate(f, 1):
-            end += len(raw)
-            try:
-                obj = json.loads(raw)
-            except ValueError:
-                raise BadRecord(path, nr, "", "not JSON") from None
-            if not isinstance(obj, dict):
-                raise BadRecord(path, nr, "", "not an object")
-            yield nr, end, obj
+def _device(path: Path) -> tuple[list[tuple[int, Batch]], int]:
+    """The batches, each with the number of writes to the trace port before it; all such writes."""
+    nr_writes, out = 0, []
+    for _, line in read_lines(path):
+        if m := _REPORT.search(line):
+            out.append((nr_writes, Batch(int(m[1]), int(m[2]), int(m[3]))))
+        elif (m := _PORT.search(line)) and int(m[1]) == TRACE_PORT:
+            nr_writes += 1
+    return out, nr_writes
 
 
-def _device(path: Path) -> list[tuple[int, Batch]]:
-    """The batches, each with the bytes that the work port had taken before it."""
-    written, out = 0, []
-    with path.open(encoding="utf-8", errors="replace") as f:
-        for line in f:
-            if m := _REPORT.search(line):
-                out.append((written, Batch(int(m[1]), int(m[2]), int(m[3]))))
-            elif (m := _PORT.search(line)) and int(m[1]) == WORK_PORT:
-                written += max(0, int(m[3]))
-    return out
-
-
-def _part(path: Path, nr: int, line: Mapping[str, Any], batches: Sequence[Batch]) -> Part:
-    ticks, ns = whole_number(line, "elapsed_tsc", path, nr), whole_number(line, "elapsed_ns", path, nr)
+def _part(path: Path, gauge: Gauge, batches: Sequence[Batch]) -> Part:
+    ticks, ns = gauge.elapsed_tsc, gauge.elapsed_ns
     if abs(ticks - ns) > CLOCK_SLACK + CLOCK_TOLERANCE * ticks:
         raise BadRecord(
-            path, nr, "elapsed_tsc", f"{ticks} ticks in {ns} ns: not one instruction a nanosecond"
+            path, gauge.line, "elapsed_tsc", f"{ticks} ticks in {ns} ns: not one instruction a nanosecond"
         )
-    idle = whole_number(line, "idle_ns", path, nr)
     return Part(
-        name=str(line.get("name", "")),
+        name=gauge.name,
         elapsed=ticks,
-        instructions=max(0, ticks - idle),
-        free_bytes=whole_number(line, "free_pages", path, nr) * PAGE,
+        instructions=max(0, ticks - gauge.idle_ns),
+        free_bytes=gauge.free_pages * PAGE_BYTES,
         batches=tuple(batches),
-        nr_requests=None,
+        nr_requests=gauge.nr_requests,
     )
 
 
-def load_boot(folder: Path) -> Boot:
-    words = map(_ENV.fullmatch, (folder / "cell.env").read_text().split())
-    env = {m[1]: m[2] for m in words if m}
-    work, parts, logs = folder / "work.stream", {}, []
-    touches: list[Touch] = []
-    hello: dict[str, Any] = {}
-    device = _device(folder / "device.log")
-    mark: tuple[str, int] | None = None
-    last, status = "", None
-    for nr, end, line in json_lines(work):
-        kind = line.get("type")
-        if kind == "hello":
-            hello = line
-        elif kind == "mark":
-            mark = (str(line.get("name")), end)
-        elif kind == "gauge":
-            if not mark or mark[0] != line.get("name"):
-                raise BadRecord(work, nr, "name", "a gauge line without its mark")
-            part = _part(work, nr, line, [b for at, b in device if mark[1] <= at < end])
-            last = part.name
-            parts[last] = part
-        elif kind == "hist" and line.get("name") == "request_latency" and last:
-            parts[last] = replace(parts[last], nr_requests=whole_number(line, "n", work, nr))
-        elif kind == "touch":
-            touches.append(load_touch(Fields(line, work, nr)))
-        elif kind == "hist" and touches:
-            h = load_hist(Fields(line, work, nr))
-            touches[-1].hists[h.name] = h
-        elif kind == "log":
-            logs.append(clean_text(str(line.get("text", ""))))
-        elif kind == "bye":
-            status = whole_number(line, "status", work, nr)
-    failure = "" if status == 0 else "no bye" if status is None else f"ended with status {status}"
-    return Boot(
-        name=folder.name,
-        env=env,
-        hello=hello,
-        parts=parts,
-        logs=tuple(logs),
-        trace=folder / "trace.stream",
-        failure=failure,
-        touches=tuple(touches),
-        batches=tuple(b for _, b in device),
-    )
+def _parts(cell: Cell, record: Record) -> dict[str, Part]:
+    lines: list[Mark | Gauge] = sorted((*record.marks, *record.gauges), key=lambda x: x.line)
+    device: list[tuple[int, Batch]] = []
+    if record.spec.workload == HINTCOST:
+        device, nr_writes = _device(cell.folder / "qemu.log")
+        if nr_writes != len(lines):
+            raise BadRecord(
+                cell.folder / "qemu.log", 0, "", f"{nr_writes} writes to the trace port, {len(lines)} lines of it"
+            )
+    parts = {}
+    for i, line in enumerate(lines):
+        if isinstance(line, Mark):
+            continue
+        if not i or not isinstance(lines[i - 1], Mark) or lines[i - 1].name != line.name:
+            raise BadRecord(record.path, line.line, "name", "a gauge line without its mark")
+        # The mark is write i, the gauge line write i + 1.
+        parts[line.name] = _part(record.path, line, [b for nr, b in device if nr == i])
+    return parts
+
+
+def _problem(cell: Cell, record: Record) -> str:
+    """Why its numbers are not to be used, or nothing."""
+    found = broken(record, cell.folder)
+    if found:
+        return f"contradicts itself: {found[0]}"
+    device = record.end.device
+    received, discarded = device.get("bytes_received", 0), device.get("bytes_discarded", 0)
+    # What the host did not drop is not unbacked.
+    if record.spec.workload == FIRSTTOUCH and received != discarded:
+        return f"the host dropped {discarded} bytes of {received} reported"
+    return readback_problem(record)
+
+
+def load_boot(cell: Cell) -> Boot:
+    record = cell.record
+    workload = clean_text(str(spec_of(cell).get("workload", "")), 64)
+    if cell.state != "finished" or record is None:
+        return Boot(cell, workload, {}, cell.why or cell.state)
+    try:
+        failure = _problem(cell, record)
+        return Boot(cell, workload, {} if failure else _parts(cell, record), failure)
+    except (BadRecord, OSError) as e:
+        # One guest that broke off must not hide the others.
+        return Boot(cell, workload, {}, clean_text(str(e)))
 
 
 def load_bench(results: Path) -> list[Boot]:
-    folders = sorted(p.parent for p in results.glob("*/cell.env"))
-    if not folders:
-        raise BadRecord(results, 0, "", "no guest of a bench in it; `make bench` makes one")
-    boots = []
-    for folder in folders:
-        try:
-            boots.append(load_boot(folder))
-        except (BadRecord, FileNotFoundError) as e:
-            # One guest that broke off must not hide the others.
-            boots.append(Boot(folder.name, {}, {}, {}, (), folder / "trace.stream", clean_text(str(e))))
+    """The cells of these workloads; what else lies in the folder is no business of the bench."""
+    boots = [load_boot(c) for c in load_results(results) if spec_of(c).get("workload") in WORKLOADS]
+    if not boots:
+        raise BadRecord(results, 0, "", "no cell of a bench in it; `make bench` makes some")
     return boots

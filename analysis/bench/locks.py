@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""For how long the lock of a zone is held by the task that reports, from the kernel's trace of a bench guest."""
+"""For how long the lock of a zone is held by the task that reports, from the kernel's trace of a guest.
+
+The workload hintcost hands it out as two files: "traced" has every step of a flush, "held" only what begins a
+hold of a lock and what follows it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 _TRACE = re.compile(r"\s*.*-(\d+)\s+\[\d+\]\s+\S+\s+(\d+): (\w+): (.*)")
-_PART = re.compile(r"# part (\w+)$")
 _LOCK = re.compile(r"lock=(0x[0-9a-f]+)")
 _LOST = re.compile(r"(?:overrun|dropped events): (\d+)")
 
@@ -50,26 +54,21 @@ class Hold:
 class Locks:
     holds: tuple[Hold, ...] = ()
     exchanges: tuple[Hold, ...] = ()
-    nr_events: int = 0  # of the part with every event
+    nr_events: int = 0  # in the trace of every step
     nr_lost: int = 0
 
 
-@dataclass
-class _Trace:
-    parts: dict[str, list[Event]] = field(default_factory=dict)
-    nr_lost: int = 0
-
-
-def _read(lines: Iterable[str]) -> _Trace:
-    trace, part = _Trace(), ""
-    for line in lines:
-        if m := _TRACE.match(line):
-            trace.parts.setdefault(part, []).append(Event(int(m[1]), int(m[2]), m[3], m[4]))
-        elif m := _LOST.match(line):
-            trace.nr_lost += int(m[1])
-        elif m := _PART.match(line):
-            part = m[1]
-    return trace
+def _read(path: Path) -> tuple[list[Event], int]:
+    """The events of the tasks that report, and how many of all were lost."""
+    events, nr_lost = [], 0
+    with path.open(encoding="utf-8", errors="replace") as f:
+        for line in f:
+            if m := _TRACE.match(line):
+                events.append(Event(int(m[1]), int(m[2]), m[3], m[4]))
+            elif m := _LOST.match(line):
+                nr_lost += int(m[1])
+    tasks = {e.pid for e in events if e.name in _REPORTS}
+    return [e for e in events if e.pid in tasks], nr_lost
 
 
 def _zone_locks(events: Iterable[Event]) -> set[str]:
@@ -108,19 +107,13 @@ def _exchanges(events: list[Event]) -> list[Hold]:
     return out
 
 
-def _of_reporters(events: list[Event]) -> list[Event]:
-    tasks = {e.pid for e in events if e.name in _REPORTS}
-    return [e for e in events if e.pid in tasks]
-
-
-def lock_holds(lines: Iterable[str]) -> Locks:
-    """Part "traced" has every event and tells which locks count; part "held" has nothing inside a hold."""
-    trace = _read(lines)
-    traced = _of_reporters(trace.parts.get("traced", []))
-    held = _of_reporters(trace.parts.get("held", []))
+def lock_holds(traced: Path, held: Path) -> Locks:
+    """The first tells which locks count; the second has nothing inside a hold."""
+    steps, lost = _read(traced)
+    takes, lost_too = _read(held)
     return Locks(
-        holds=tuple(_holds(held, _zone_locks(traced))),
-        exchanges=tuple(_exchanges(traced)),
-        nr_events=len(traced),
-        nr_lost=trace.nr_lost,
+        holds=tuple(_holds(takes, _zone_locks(steps))),
+        exchanges=tuple(_exchanges(steps)),
+        nr_events=len(steps),
+        nr_lost=lost + lost_too,
     )

@@ -10,19 +10,21 @@ from typing import Any
 import matplotlib.pyplot as plt
 
 from analysis.bench.bench import Bench, enough
-from analysis.bench.landing import MEASURES
 from analysis.bench.sentences import AIM, sentences
 from analysis.bench.tables import (
     MEASURE_TITLES,
     groups,
     landing_rows,
     mechanism_rows,
+    names,
     notices,
     rest_rows,
     share_rows,
     watch_row,
     watch_rows,
 )
+from analysis.bench.touches import MEASURES
+from analysis.compare.arms import CURE, RIVAL
 from analysis.record.model import MIB
 from analysis.report.figure import WIDTH, FigureSvg, Key
 from analysis.report.page import Section, Top, render_page
@@ -81,13 +83,13 @@ def bench_json(bench: Bench) -> dict[str, Any]:
         }
         for g in groups(bench)
     ]
-    return {"schema": 2, "aim_ratio": AIM, **out}
+    return {"schema": 3, "aim_ratio": AIM, **out}
 
 
 def bench_look(bench: Bench) -> Mapping[str, ArmStyle]:
     """A style for each mechanism, and for each line of the figure."""
-    rows = [(arm, arm, None) for arm in dict.fromkeys(r.arm for r in bench.mechanisms)]
-    rows += [(name, r.arm, None) for r, name in _lines(bench)]
+    rows = [(r.arm, r.arm, r.colour) for r in bench.mechanisms]
+    rows += [(name, r.arm, r.colour) for r, name in _lines(bench)]
     return arm_styles(dict.fromkeys(rows))
 
 
@@ -96,7 +98,7 @@ def _lines(bench: Bench) -> list[tuple[Any, str]]:
     out = []
     for group in groups(bench):
         for r in (r for r in group.rows if r.instructions_per_gib is not None):
-            queue = "" if r.buffer_bytes else f", queue {r.capacity}"
+            queue = "" if r.role == CURE else f", queue {r.capacity}"
             out.append((r, f"{r.arm}, {group.title}{queue}"))
     return out
 
@@ -105,7 +107,7 @@ def _figure(bench: Bench) -> FigureSvg | None:
     lines: dict[str, list[Any]] = {}
     for r, name in _lines(bench):
         lines.setdefault(name, []).append(r)
-    if not any(rows[0].buffer_bytes and len(rows) > 1 for rows in lines.values()):
+    if not any(rows[0].role == CURE and len(rows) > 1 for rows in lines.values()):
         return None
     look = bench_look(bench)
     panels = (
@@ -117,7 +119,7 @@ def _figure(bench: Bench) -> FigureSvg | None:
         for ax, (name, title) in zip(axes, panels, strict=True):
             for line, rows in lines.items():
                 style = {"color": look[line].colour, "dashes": look[line].dash or (None, None)}
-                if rows[0].buffer_bytes:
+                if rows[0].role == CURE:
                     x = [r.buffer_bytes / MIB for r in rows]
                     ax.plot(x, [getattr(r, name) for r in rows], marker=look[line].marker, **style)
                 else:
@@ -131,8 +133,9 @@ def _figure(bench: Bench) -> FigureSvg | None:
             ax.set_title(title)
         fig.tight_layout(pad=0.4, w_pad=1.5)
         caption = (
-            "Both axes are logarithmic. Levels are reporting, which has no buffer. The queue of the buffer arms"
-            " holds 512 chunks."
+            f"Both axes are logarithmic. Levels are {names(bench.mechanisms, RIVAL)}, which has no buffer. The queue"
+            f" of {names(bench.mechanisms, CURE)} holds"
+            f" {max(r.capacity for r in bench.mechanisms if r.role == CURE)} chunks."
         )
         svg = to_svg(fig, "cost", "Cost of a GiB reported by size of the buffer", caption)
     keys = tuple(Key("dashed" if look[x].dash else "line", x, look[x].css) for x in lines)

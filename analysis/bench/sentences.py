@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from analysis.bench.bench import WORTH, Bench, enough
-from analysis.bench.landing import Landing
-from analysis.bench.tables import Group, groups, or_none, ratio_text, watch_row
+from analysis.bench.tables import Group, groups, names, or_none, ratio_text, watch_row
+from analysis.bench.touches import Landing
+from analysis.compare.arms import CURE, RIVAL
 from analysis.report.text import duration, plain, size
 
 AIM = 1.01
@@ -27,7 +28,7 @@ def tracer_sentence(bench: Bench) -> str:
 def buffer_sentence(group: Group) -> str:
     """Nothing of a table that has not two sizes."""
     rows = group.rows
-    sizes = [r for r in rows if r.buffer_bytes and r.instructions_per_gib is not None]
+    sizes = [r for r in group.of(CURE) if r.instructions_per_gib is not None]
     best = enough(rows)
     if len(sizes) < 2 or not best:
         return ""
@@ -52,12 +53,12 @@ def holes_sentences(bench: Bench) -> list[str]:
     out = []
     for group in groups(bench):
         rows = [r for r in group.rows if r.scattered_per_gib is not None]
-        reporting = min((r.scattered_per_gib or 0.0 for r in rows if not r.buffer_bytes), default=0.0)
-        ratios = [(r.scattered_per_gib or 0.0) / reporting for r in rows if r.buffer_bytes and reporting]
+        cheapest = min((r.scattered_per_gib or 0.0 for r in rows if r.role == RIVAL), default=0.0)
+        ratios = [(r.scattered_per_gib or 0.0) / cheapest for r in rows if r.role == CURE and cheapest]
         if ratios:
             out.append(
-                f"{group.title}: a GiB in pieces of 64 KiB costs the buffer {ratio_text(min(ratios))} to"
-                f" {ratio_text(max(ratios))} times what it costs the cheapest reporting."
+                f"{group.title}: a GiB in pieces of 64 KiB costs {names(rows, CURE)} {ratio_text(min(ratios))} to"
+                f" {ratio_text(max(ratios))} times what it costs {names(rows, RIVAL)} where that is cheapest."
             )
     return out
 
@@ -68,7 +69,7 @@ def silent_sentences(bench: Bench) -> list[str]:
         f"{size(r.mem_bytes)}, order {r.order}: {r.label} with a queue of {r.capacity} told the host nothing: it"
         f" begins only with {size(r.capacity * (4096 << r.order))} free above the low watermark."
         for r in bench.mechanisms
-        if r.instructions_per_gib is None and not r.buffer_bytes
+        if r.instructions_per_gib is None and r.role == RIVAL
     ]
 
 
@@ -77,15 +78,11 @@ def lock_sentences(bench: Bench) -> list[str]:
     out = []
     for group in groups(bench):
         text = []
-        for buffered in (False, True):
-            held = [
-                (r.hold_max, r)
-                for r in group.rows
-                if bool(r.buffer_bytes) == buffered and r.hold_max is not None
-            ]
+        for role in (RIVAL, CURE):
+            held = [(r.hold_max, r) for r in group.of(role) if r.hold_max is not None]
             if held:
                 longest, r = max(held, key=lambda h: h[0])
-                queue = f" with a queue of {r.capacity}" if not buffered else ""
+                queue = f" with a queue of {r.capacity}" if role == RIVAL else ""
                 text.append(f"{plain(longest)} in {r.label}{queue} (p99.9 {or_none(r.hold_p999)})")
         if len(text) == 2:
             out.append(f"{group.title}: longest hold of the zone lock, instructions: {text[0]}, {text[1]}.")

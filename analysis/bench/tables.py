@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.bench.bench import Bench, Mechanism
-from analysis.bench.landing import MEASURES, Landing, Pair, Spread
+from analysis.bench.touches import MEASURES, Landing, Pair, Spread
 from analysis.bench.watching import Watching
+from analysis.compare.arms import CURE, RIVAL
 from analysis.report.text import NONE, duration, plain, size, whole
 
 WAY_TITLES = {
@@ -52,6 +53,14 @@ class Group:
     def title(self) -> str:
         return f"{size(self.mem_bytes)}, order {self.order}"
 
+    def of(self, role: str) -> list[Mechanism]:
+        return [r for r in self.rows if r.role == role]
+
+
+def names(rows: Sequence[Mechanism], role: str) -> str:
+    """Of the arms of that role."""
+    return ", ".join(dict.fromkeys(r.arm for r in rows if r.role == role))
+
 
 def groups(bench: Bench) -> list[Group]:
     keys = sorted({(r.mem_bytes, -r.order) for r in bench.mechanisms})
@@ -86,7 +95,7 @@ def mechanism_rows(rows: Sequence[Mechanism]) -> list[tuple[str, str, list[tuple
     out: list[tuple[str, str, list[tuple[str, str]]]] = [
         (
             "instructions per GiB reported",
-            "small print: over reporting at the least capacity",
+            f"small print: over {names(rows, RIVAL) or 'the rival'} at the least capacity",
             [(or_none(r.instructions_per_gib), times(r, "instructions_per_gib")) for r in rows],
         ),
         (
@@ -101,7 +110,7 @@ def mechanism_rows(rows: Sequence[Mechanism]) -> list[tuple[str, str, list[tuple
         ),
         (
             "largest batch",
-            "out of use at once, by reporting without replacement",
+            f"out of use at once, without replacement but in {names(rows, CURE) or 'the cure'}",
             [(size(r.batch_max_bytes), "") for r in rows],
         ),
         (

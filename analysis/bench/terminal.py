@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.bench.bench import Bench
-from analysis.bench.landing import MEASURES, Landing
 from analysis.bench.sentences import sentences
 from analysis.bench.tables import (
     MEASURE_TITLES,
@@ -21,6 +20,7 @@ from analysis.bench.tables import (
     share_rows,
     watch_rows,
 )
+from analysis.bench.touches import MEASURES, Landing
 from analysis.record.model import MIB
 from analysis.report.text import NONE, plain, size
 

@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.bench.boots import Boot, Part, json_lines, whole_number
-from analysis.bench.landing import Spread
-from analysis.record.fields import BadRecord, clean_text
+from analysis.bench.boots import Boot, Part
+from analysis.bench.touches import Spread
+from analysis.record.fields import BadRecord
 
 WAYS = ("none", "probes", "hinttrace", "perf")
 LOADS = ("alone", "workload")
+DEFAULT_RATE = 250
 
 
 @dataclass(frozen=True)
@@ -47,32 +48,28 @@ def _rounds(boot: Boot, load: str) -> dict[str, dict[str, Part]]:
 
 def _per_request(boot: Boot, part: Part) -> float:
     if not part.nr_requests:
-        raise BadRecord(boot.trace.parent / "work.stream", 0, part.name, "no request was answered")
+        raise BadRecord(boot.record.path, 0, part.name, "no request was answered")
     return part.instructions / part.nr_requests
 
 
 def _losses(boots: Sequence[Boot]) -> tuple[dict[str, int], int]:
     firings: dict[str, int] = {}
-    dropped = 0
-    for boot in boots:
-        for nr, _, line in json_lines(boot.trace):
-            if line.get("type") == "loss":
-                probe = clean_text(str(line.get("probe", "")), 64)
-                firings[probe] = firings.get(probe, 0) + whole_number(line, "seen", boot.trace, nr)
-                drops = line.get("dropped")
-                if not isinstance(drops, dict):
-                    raise BadRecord(boot.trace, nr, "dropped", "not an object")
-                dropped += sum(whole_number(drops, key, boot.trace, nr) for key in drops)
-    return firings, dropped
+    losses = [x for boot in boots for x in boot.record.losses]
+    for x in losses:
+        firings[x.probe] = firings.get(x.probe, 0) + x.seen
+    return firings, sum(sum(x.dropped.values()) for x in losses)
+
+
+def _rate(boot: Boot) -> int:
+    """Requests a second; the workload's own where the cell says nothing."""
+    return int((boot.record.spec.params or {}).get("rate", DEFAULT_RATE))
 
 
 def tracer(boots: Sequence[Boot]) -> Tracer:
     rows = []
     for load in LOADS:
-        for rate in sorted({b.number("HINT_RATE") for b in boots}):
-            rounds = [
-                (b, r) for b in boots if b.number("HINT_RATE") == rate for r in _rounds(b, load).values()
-            ]
+        for rate in sorted({_rate(b) for b in boots}):
+            rounds = [(b, r) for b in boots if _rate(b) == rate for r in _rounds(b, load).values()]
             for way in WAYS if rounds else ():
                 rows.append(
                     Watching(
@@ -93,5 +90,7 @@ def tracer(boots: Sequence[Boot]) -> Tracer:
         },
         firings=firings,
         nr_dropped=dropped,
-        perf_events=sum(int(m[1]) for b in boots for text in b.logs if (m := captured.search(text))),
+        perf_events=sum(
+            int(m[1]) for b in boots for x in b.record.logs if x.src == "perf" and (m := captured.search(x.text))
+        ),
     )

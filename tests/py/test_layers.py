@@ -24,7 +24,6 @@ C_LAYERS = {
     "collectors/run/jobs": ["collectors/run/vm"],
     "collectors/run": ["collectors/run/jobs"],
     "workloads": ["collectors/common"],
-    "bench": ["collectors/common"],
 }
 PYTHON_LAYERS = {
     "analysis/record": [],

@@ -37,6 +37,19 @@ has "$(runner_line "WORKLOAD=it's;touch $tmp/x" OUT=results/q)" \
 has "$(runner_line WORKLOAD=memcached "OUT=a folder/of mine")" "--out 'a folder/of mine'" \
 	"OUT may have blanks"
 
+bench_line() { # VARIABLE=VALUE...: the runner and the page of make bench
+	make -n bench "$@" 2>&1 | sed -n -e 's/.*\(hintrun run .*\) || status=.*/\1/p' \
+		-e 's/^0) .*analysis \(bench .*\) || status.*/\1/p' | tr -s ' \n' ' '
+}
+is "$(bench_line)" "hintrun run --experiment 'bench' bench 'results/bench' " "the bench is an experiment"
+is "$(bench_line QUICK=1 JOBS=2 ACCEL=kvm OUT=x)" \
+	"hintrun run --experiment 'bench' --accel 'kvm' --jobs '2' --quick --out 'x' bench 'x' " \
+	"and takes what an experiment takes"
+is "$(bench_line EXPERIMENT=delay)" "hintrun run --experiment 'bench' bench 'results/bench' " \
+	"it is no other experiment"
+has "$(make -n run EXPERIMENT=bench 2>&1)" "analysis bench 'results/bench'" \
+	"make run EXPERIMENT=bench is the same"
+
 report_line() { # VARIABLE=VALUE...: of what the report would be made
 	make -n run "$@" 2>&1 | sed -n "s/^0) .*analysis report '\(.*\)' || status.*/\1/p"
 }

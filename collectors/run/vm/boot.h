@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * `hintrun boot`: one guest as its options say, for whoever needs one outside of
- * an experiment: tests, bench, a script.
+ * an experiment: tests, a script.
  */
 #ifndef RUN_VM_BOOT_H
 #define RUN_VM_BOOT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A guest, and the command line of QEMU and of the kernel that makes it: the
- * only place where they stand. Cells, bench, tests and shell differ in the
+ * only place where they stand. Cells, tests and shell differ in the
  * fields of struct machine and in nothing else.
  */
 #ifndef RUN_VM_QEMU_H

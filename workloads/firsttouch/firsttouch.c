@@ -27,13 +27,15 @@
 #define MAX_BYTES	(32ULL << 30)
 #define MAX_ORDER	10
 #define SUB_BITS	7
+#define NAME_MAX_BYTES	40	/* with kind and backing behind it, the name of a histogram */
 #define MAX_NS		(60 * NSEC_PER_SEC)
 
 static const char usage_text[] =
 "Usage: firsttouch [--huge] [--twice] [--log=FILE] NAME SIZE|half\n"
 "Takes memory, times the first touch of every page, and writes histograms to\n"
 "file descriptor 3, apart for memory that the host backs, that it does not,\n"
-"and of which nothing is known. \"half\" is half of what is free.\n"
+"and of which nothing is known. Their names begin with NAME (at most 40 bytes).\n"
+"\"half\" is half of what is free.\n"
 "  --huge        2 MiB at a touch instead of 4 KiB\n"
 "  --twice       takes all of it, gives it back, and times the second time\n"
 "  --log=FILE    what became of pages so far, oldest first, a line each:\n"
@@ -152,9 +154,9 @@ static void kind__init(struct kind *k, const char *name)
 			die(EXIT_INFRA, "no memory", ENOMEM);
 }
 
-static void kind__write(const struct kind *k)
+static void kind__write(const struct kind *k, const char *of)
 {
-	char name[32];
+	char name[64];
 	struct jw w;
 	int err;
 
@@ -163,10 +165,11 @@ static void kind__write(const struct kind *k)
 
 		if (!h->n)
 			continue;
-		snprintf(name, sizeof(name), "%s_%s", k->name, backing_names[i]);
+		snprintf(name, sizeof(name), "%s.%s_%s", of, k->name, backing_names[i]);
 		jw__init(&w, line_buf, sizeof(line_buf));
 		jw__obj_begin(&w, NULL);
 		jw__str(&w, "type", "hist");
+		jw__u64(&w, "t_ns", time__now_ns());
 		jw__str(&w, "name", name);
 		jw__str(&w, "unit", "ns");
 		hist__write(h, &w);
@@ -185,6 +188,7 @@ static void write_head(const char *name, const uint64_t *nr, uint64_t nr_small)
 	jw__init(&w, line_buf, sizeof(line_buf));
 	jw__obj_begin(&w, NULL);
 	jw__str(&w, "type", "touch");
+	jw__u64(&w, "t_ns", time__now_ns());
 	jw__str(&w, "name", name);
 	jw__u64(&w, "bytes", area_len);
 	for (int i = 0; i < NR_BACKINGS; i++)
@@ -220,7 +224,7 @@ static void sort_huge(const char *name, const uint32_t *ns)
 	if (nr_small == area_len / BLOCK)
 		die(EXIT_FAILED, "no huge pages: too little memory, or too fragmented", 0);
 	write_head(name, nr, nr_small);
-	kind__write(&huge);
+	kind__write(&huge, name);
 }
 
 /* Pages, and those 2 MiB of physical memory all of whose pages were touched. */
@@ -246,8 +250,8 @@ static void sort_pages(const char *name, const uint32_t *ns)
 			if (blocks[i].nr[b] == PAGES_PER_BLOCK)
 				hist__record(&block.hists[b], blocks[i].ns);
 	write_head(name, nr, 0);
-	kind__write(&page);
-	kind__write(&block);
+	kind__write(&page, name);
+	kind__write(&block, name);
 }
 
 static uint64_t half_of_free(void)
@@ -292,7 +296,7 @@ int main(int argc, char **argv)
 		else
 			break;
 	}
-	if (argc - i != 2 || strlen(argv[i]) > 64) {
+	if (argc - i != 2 || strlen(argv[i]) > NAME_MAX_BYTES) {
 		fputs("firsttouch: wrong usage; see firsttouch --help\n", stderr);
 		return EXIT_USAGE;
 	}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How long the first touch of memory takes that the host has dropped, over that of memory it has.
 
-A guest of kind "landing" (bench/guest-init.sh) runs bench/firsttouch.c several times a round.  Each run is a
-"touch" line and a histogram for each kind of touch and each backing: "page_unbacked", "huge_backed" and so on.
+The workload firsttouch runs its program of that name several times a round.  Each run is a "touch" line and
+a histogram for each kind of touch and each backing: "unbacked-page-1.page_unbacked" and so on.
 """
 
 from __future__ import annotations
@@ -11,56 +11,42 @@ import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from analysis.record import hist as log_linear
-from analysis.record.fields import BadRecord, Fields
-from analysis.record.model import Hist
+from analysis.record.fields import BadRecord
+from analysis.record.model import Hist, Record
 
-BACKINGS = ("backed", "unbacked", "other")
 KINDS = ("page", "block", "huge")
 STATES = ("unbacked", "again", "eighth")
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 MEASURES = ("mean", *QUANTILES, "max")
 
 _NAME = re.compile(r"(backed|unbacked|again|eighth)-(page|huge)-(\d+)")
-_MAX_BUCKETS = 65 << 7
 
 
-@dataclass
-class Touch:
-    """One run of firsttouch."""
+@dataclass(frozen=True)
+class Touches:
+    """One run of the program."""
 
     state: str
     size: str  # page or huge: what it touches
     round: int
     nr_bytes: int
     nr: Mapping[str, int]  # backing: touches
-    hists: dict[str, Hist] = field(default_factory=dict)
+    hists: Mapping[str, Hist]  # "page_unbacked" and so on
 
 
-def load_touch(f: Fields) -> Touch:
-    m = _NAME.fullmatch(f.text("name", 64))
-    if not m:
-        raise f.bad("name", "not the name of a measurement")
-    nr = {b: f.integer(b, 0, 2**40) for b in BACKINGS}
-    return Touch(m[1], m[2], int(m[3]), f.integer("bytes"), nr)
-
-
-def load_hist(f: Fields) -> Hist:
-    h = Hist(
-        name=f.text("name", 64),
-        unit=f.text("unit", 16),
-        sub_bits=f.integer("sub_bits", 1, 7),
-        n=f.integer("n", 1),
-        sum=f.integer("sum"),
-        max=f.integer("max"),
-        counts=f.pairs("counts", _MAX_BUCKETS),
-    )
-    if sum(n for _, n in h.counts) != h.n:
-        raise f.bad("counts", "do not add up to n")
-    return h
+def touches_of(record: Record) -> list[Touches]:
+    out = []
+    for t in record.touches:
+        m = _NAME.fullmatch(t.name)
+        if not m:
+            raise BadRecord(record.path, t.line, "name", "not the name of a measurement")
+        nr = {"backed": t.backed, "unbacked": t.unbacked, "other": t.other}
+        own = {h.name.removeprefix(f"{t.name}."): h for h in record.all_hists if h.name.startswith(f"{t.name}.")}
+        out.append(Touches(m[1], m[2], int(m[3]), t.bytes, nr, own))
+    return out
 
 
 @dataclass(frozen=True)
@@ -137,13 +123,13 @@ def _latency(hists: Sequence[Hist]) -> Latency:
     return Latency(whole.n, {m: measure(whole, m) for m in MEASURES})
 
 
-def _find(touches: Sequence[Touch], state: str, kind: str) -> dict[int, Hist]:
+def _find(touches: Sequence[Touches], state: str, kind: str) -> dict[int, Hist]:
     """round: histogram of touches whose backing is the one the state is named for."""
     name = f"{kind}_{state}"
     return {t.round: t.hists[name] for t in touches if t.state == state and name in t.hists}
 
 
-def pairs(arm: str, label: str, touches: Sequence[Touch]) -> list[Pair]:
+def pairs(arm: str, label: str, touches: Sequence[Touches]) -> list[Pair]:
     out = []
     for kind in KINDS:
         backed, unbacked = _find(touches, "backed", kind), _find(touches, "unbacked", kind)
@@ -166,7 +152,7 @@ def pairs(arm: str, label: str, touches: Sequence[Touch]) -> list[Pair]:
     return out
 
 
-def shares(arm: str, label: str, touches: Sequence[Touch]) -> list[Share]:
+def shares(arm: str, label: str, touches: Sequence[Touches]) -> list[Share]:
     out = []
     for state in STATES:
         found = [t for t in touches if t.state == state and t.size == "page" and sum(t.nr.values()) > 0]
@@ -192,16 +178,11 @@ _THP = {
 }
 
 
-def landing_facts(env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    thp = env.get("HINT_HOST_THP", "")
+def landing_facts(record: Record) -> tuple[tuple[str, str], ...]:
+    spec, host = record.spec, record.host
+    thp = _THP.get(host.get("thp") or "", "unknown")
     return (
-        ("clock", f"real time, {env.get('HINT_ACCEL', '').upper()}, one vCPU, no other guest beside it"),
-        ("huge pages of the host", f"{_THP.get(thp, 'unknown')}, defrag {env.get('HINT_HOST_DEFRAG', '')}"),
-        ("guest", f"{int(env.get('HINT_MEM_BYTES', '0')) >> 20} MiB"),
+        ("clock", f"real time, {spec.accel.upper()}, one vCPU, no other guest beside it"),
+        ("huge pages of the host", f"{thp}, defrag {host.get('thp_defrag') or 'unknown'}"),
+        ("guest", f"{spec.mem_bytes >> 20} MiB"),
     )
-
-
-def check_discarded(where: Any, nr_bytes: int, nr_discarded: int) -> None:
-    """What the host did not drop is not unbacked."""
-    if nr_discarded != nr_bytes:
-        raise BadRecord(where, 0, "", f"the host dropped {nr_discarded} bytes of {nr_bytes} reported")

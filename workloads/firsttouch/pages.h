@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef BENCH_PAGES_H
-#define BENCH_PAGES_H
+#ifndef FIRSTTOUCH_PAGES_H
+#define FIRSTTOUCH_PAGES_H
 
 #include <stdint.h>
 

@@ -7,8 +7,9 @@
  * knows the latter to the nanosecond (/proc/timer_list). Their difference is
  * what kernel and user space executed.
  *
- * Each reading is taken between two lines on file descriptor 3: the host finds
- * what the device did meanwhile between the same two lines of its own trace.
+ * Each reading is taken between two lines on file descriptor 3, each one write:
+ * the host finds what the device did meanwhile between these two writes in the
+ * device's own trace.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +39,8 @@ static const char usage_text[] =
 "those of idling, under the virtual clock of QEMU.\n"
 "  flush   while all free memory is reported\n"
 "  idle    while nothing is asked of the guest for that TIME\n"
-"  phase   in the phase that PROGRAM marks in its own lines on descriptor 3,\n"
-"          which are passed on\n"
+"  phase   in the phase that PROGRAM, a load generator, marks in its own lines on\n"
+"          descriptor 3, of which the number of requests is kept\n"
 "Examples:\n"
 "  gauge flush everything\n"
 "  gauge idle rest 2s\n"
@@ -144,23 +145,29 @@ static void mark(const char *name)
 	jw__init(&w, line_buf, sizeof(line_buf));
 	jw__obj_begin(&w, NULL);
 	jw__str(&w, "type", "mark");
+	jw__u64(&w, "t_ns", time__now_ns());
 	jw__str(&w, "name", name);
 	jw__obj_end(&w);
 	write_line(&w);
 }
 
-static void report(const char *name, const struct reading *begin, const struct reading *end)
+/* nr_requests NULL: there was no load. */
+static void report(const char *name, const struct reading *begin, const struct reading *end,
+		   const uint64_t *nr_requests)
 {
 	struct jw w;
 
 	jw__init(&w, line_buf, sizeof(line_buf));
 	jw__obj_begin(&w, NULL);
 	jw__str(&w, "type", "gauge");
+	jw__u64(&w, "t_ns", time__now_ns());
 	jw__str(&w, "name", name);
 	jw__u64(&w, "elapsed_ns", end->t_ns - begin->t_ns);
 	jw__u64(&w, "elapsed_tsc", end->tsc - begin->tsc);
 	jw__u64(&w, "idle_ns", end->idle_ns - begin->idle_ns);
 	jw__u64(&w, "free_pages", free_pages());
+	if (nr_requests)
+		jw__u64(&w, "nr_requests", *nr_requests);
 	jw__obj_end(&w);
 	write_line(&w);
 }
@@ -180,7 +187,7 @@ static int gauge_flush(const char *name)
 	read_end(&end);
 	if (n != 1)
 		die(EXIT_FAILED, FLUSH_FILE, errno);
-	report(name, &begin, &end);
+	report(name, &begin, &end, NULL);
 	return 0;
 }
 
@@ -198,7 +205,7 @@ static int gauge_idle(const char *name, const char *time)
 	read_begin(&begin);
 	time__sleep_until_ns(begin.t_ns + ns);
 	read_end(&end);
-	report(name, &begin, &end);
+	report(name, &begin, &end, NULL);
 	return 0;
 }
 
@@ -210,33 +217,37 @@ static void run_child(int fd, char **argv)
 	die(EXIT_INFRA, argv[0], errno);
 }
 
-/* A line of PROGRAM: pass it on, and take the reading it asks for. */
-static void take_line(const char *name, char *line, size_t len, struct reading *begin, int *edges)
-{
-	struct reading end;
-	int err;
+/* What the lines of PROGRAM say of its phase. */
+struct phase {
+	struct reading begin, end;
+	uint64_t nr_requests;
+	int nr_edges, nr_hists;
+};
 
-	line[len - 1] = '\0';
+/* A line of PROGRAM: take the reading it asks for, keep the number it has. */
+static void take_line(const char *name, const char *line, struct phase *p)
+{
+	const char *n;
+
 	if (strstr(line, "\"phase\"") && strstr(line, "\"begin\"")) {
 		mark(name);
-		read_begin(begin);
-		++*edges;
+		read_begin(&p->begin);
+		p->nr_edges++;
 	} else if (strstr(line, "\"phase\"") && strstr(line, "\"end\"")) {
-		read_end(&end);
-		report(name, begin, &end);
-		++*edges;
+		read_end(&p->end);
+		p->nr_edges++;
+	} else if (strstr(line, "\"request_latency\"")) {
+		n = strstr(line, "\"n\":");
+		p->nr_requests = n ? strtoull(n + strlen("\"n\":"), NULL, 10) : 0;
+		p->nr_hists++;
 	}
-	line[len - 1] = '\n';
-	err = jw__write_all(OUT_FD, line, len);
-	if (err)
-		die(EXIT_INFRA, "descriptor 3", -err);
 }
 
 static int gauge_phase(const char *name, char **argv)
 {
 	static char in[2 * JW_LINE_MAX];
-	struct reading begin = { 0 };
-	int fds[2], wstatus, edges = 0;
+	struct phase phase = { .nr_edges = 0 };
+	int fds[2], wstatus;
 	size_t len = 0;
 	char *end;
 	ssize_t n;
@@ -257,7 +268,8 @@ static int gauge_phase(const char *name, char **argv)
 		while ((end = memchr(in, '\n', len))) {
 			size_t line_len = (size_t)(end - in) + 1;
 
-			take_line(name, in, line_len, &begin, &edges);
+			*end = '\0';
+			take_line(name, in, &phase);
 			len -= line_len;
 			memmove(in, end + 1, len);
 		}
@@ -270,8 +282,9 @@ static int gauge_phase(const char *name, char **argv)
 		die(EXIT_INFRA, "waitpid", errno);
 	if (!WIFEXITED(wstatus) || WEXITSTATUS(wstatus))
 		die(EXIT_FAILED, "the program failed", 0);
-	if (edges != 2)
-		die(EXIT_FAILED, "the program did not mark one phase", 0);
+	if (phase.nr_edges != 2 || phase.nr_hists != 1)
+		die(EXIT_FAILED, "the program did not mark one phase and count its requests", 0);
+	report(name, &phase.begin, &phase.end, &phase.nr_requests);
 	return 0;
 }
 

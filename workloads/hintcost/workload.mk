@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What is built for the guest; the Makefile explains the variables.
+programs := gauge
+gauge_libs := -lm
+borrows := firsttouch/hold
