@@ -205,8 +205,8 @@ def _facts(boots: Sequence[Boot]) -> list[tuple[str, str]]:
     ]
     if records:
         nr = len(applicable(records[0]))
-        left = ", ".join(not_applicable(records[0]))
-        out.append(("invariants", f"{nr} hold in every run; without a tracer these do not apply: {left}"))
+        left = "; ".join(not_applicable(records[0]))  # a name may have a comma
+        out.append(("invariants", f"{nr} are checked in every run; without a tracer these do not apply: {left}"))
     return out
 
 

@@ -244,7 +244,7 @@ def test_report(tmp_path, capsys):
     assert "<script" not in page and "http" not in page.replace("http-equiv", "").replace(
         "http://www.w3.org", ""
     )
-    assert "without a tracer these do not apply: tracer, loss lines" in page
+    assert "5 are checked in every run; without a tracer these do not apply: tracer; loss lines" in page
     for arm in ("reporting", "buffer"):
         assert json.loads((DEFINITIONS / f"{arm}.json").read_text())["colour"]["light"] in page
 
