@@ -142,6 +142,7 @@ int session__results(const struct session *s, char *out)
 int session__check(struct session *s)
 {
 	struct experiment *e = &s->opts.experiment;
+	char out[PATH_MAX];
 	unsigned int i;
 
 	if (*s->opts.file) {
@@ -158,6 +159,15 @@ int session__check(struct session *s)
 	/* Without a file of its own an experiment is named like its workload. */
 	if (!strcmp(e->name, "default"))
 		strcpy(e->name, s->matrices[0].workload.name);
+	if (session__results(s, out))
+		return EXIT_USAGE;
+	for (i = 0; i < e->nr; i++)
+		if (workload__holds(&s->matrices[i].workload, out)) {
+			say__error("OUT (--out): %s is in the workload's own folder, which goes "
+				   "into the guest as it is: name a folder outside of %s", out,
+				   s->matrices[i].workload.dir);
+			return EXIT_USAGE;
+		}
 	return EXIT_DONE;
 }
 

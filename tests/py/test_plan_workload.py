@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from checkout import Checkout
@@ -155,6 +156,13 @@ def test_dot_files_are_said_to_be_left_out(bench: Bench) -> None:
     again = bench.hintrun("plan", *bench.command()[2:])
     assert ".env" in again.stderr and "sub/.git" in again.stderr and "is left out" in again.stderr
     assert again.returncode == 0
+
+
+@pytest.mark.parametrize("inside", ["", "/res", "/new/../res", "/not/there/yet"])
+def test_results_in_the_folder_of_the_workload_are_refused(bench: Bench, inside: str) -> None:
+    r = bench.hintrun("check", *bench.command(out=Path(f"{bench.tmp}/toy{inside}"))[2:])
+    assert r.returncode == 2 and "OUT (--out)" in r.stderr and "own folder" in r.stderr
+    assert bench.hintrun("check", *bench.command(out=bench.tmp / "toy-res")[2:]).returncode == 0
 
 
 def test_a_name_that_begins_with_a_dash_is_refused_as_the_message_says(bench: Bench) -> None:

@@ -177,3 +177,23 @@ int workload__find(struct workload *w, const char *root, const char *choice)
 {
 	return find_workload(w, root, choice) ?: check_first_line(w->dir);
 }
+
+bool workload__holds(const struct workload *w, const char *path)
+{
+	char dir[PATH_MAX], real[PATH_MAX], source[PATH_MAX];
+	size_t len;
+
+	if (str__fmt(dir, sizeof(dir), "%s", path) || !realpath(w->dir, source))
+		return false;
+	/* Up to the first folder that exists. */
+	while (!realpath(dir, real)) {
+		char *slash = strrchr(dir, '/');
+
+		if (!slash)
+			strcpy(dir, ".");
+		else
+			slash[slash == dir] = '\0';
+	}
+	len = strlen(source);
+	return !strncmp(real, source, len) && (!real[len] || real[len] == '/');
+}

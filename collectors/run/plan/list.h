@@ -4,6 +4,7 @@
 #define RUN_PLAN_LIST_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 #include "run/plan/cell.h"
 
@@ -23,5 +24,7 @@ struct workload {
 int workload__find_built(struct workload *w, const char *root);
 /* A name under root/workloads, or a path (with a slash) of the user's own. */
 int workload__find(struct workload *w, const char *root, const char *choice);
+/* Does path, which need not exist yet, lie in the folder of its source? */
+bool workload__holds(const struct workload *w, const char *path);
 
 #endif
