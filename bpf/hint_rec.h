@@ -184,6 +184,7 @@ struct sample_rec {
 	struct rec_hdr hdr;		/* of nobody: no CPU, no task */
 	__u32 nr_zones;
 	__u32 nr_torn;			/* zones that changed during every reading of them */
+	__u64 took_ns;			/* from the sample's time until all was read */
 	__u64 counts[NR_SAMPLE_COUNTS];
 	struct zone_sample zones[HINT_SAMPLE_ZONES];
 };
@@ -206,6 +207,6 @@ _Static_assert(sizeof(struct compaction_stall_rec) == sizeof(struct direct_recla
 	       "layout");
 _Static_assert(sizeof(struct kswapd_wake_rec) == 40 + 8 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct zone_state) == 80 + 48, "layout");
-_Static_assert(SAMPLE_REC_LEN(1) == 40 + 8 + 9 * 8 + 16 + sizeof(struct zone_state), "layout");
+_Static_assert(SAMPLE_REC_LEN(1) == 40 + 16 + 9 * 8 + 16 + sizeof(struct zone_state), "layout");
 
 #endif

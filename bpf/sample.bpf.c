@@ -136,6 +136,7 @@ int sample_guest(struct bpf_perf_event_data *ctx)
 		bpf_loop(ZONE_WALK_STEPS, sample__zone, &w, 0);
 	if (&vm_event_states)
 		bpf_loop(MAX_CPUS, sample__cpu, NULL, 0);
+	sample.took_ns = bpf_ktime_get_ns() - sample.hdr.t_ns;
 
 	len = SAMPLE_REC_LEN(sample.nr_zones);
 	barrier_var(len);

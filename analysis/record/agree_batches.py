@@ -83,18 +83,19 @@ def held(f: Facts) -> Found:
         if uncompensated > held:
             yield s.line or 0, f"{uncompensated} pages uncompensated, only {held} held"
             return
-        i = bisect.bisect_right(starts, s.t_ns + BATCH_SLACK_NS)
+        begun, ended = s.t_ns - BATCH_SLACK_NS, s.t_ns + s.took_ns + BATCH_SLACK_NS
+        i = bisect.bisect_right(starts, ended)
         near = []
         # Batches do not overlap, so the first that was back by then ends the search.
         for b in reversed(f.taken[:i]):
-            if f.done(b) < s.t_ns - BATCH_SLACK_NS:
+            if f.done(b) < begun:
                 break
             near.insert(0, b)
         most = max((b.nr_pages for b in near), default=0)
         out = [
             b
             for b in near
-            if b.sent_ns and b.sent_ns + BATCH_SLACK_NS < s.t_ns and (b.open or s.t_ns + BATCH_SLACK_NS < b.ack_ns)
+            if b.sent_ns and b.sent_ns < begun and (b.open or ended < b.ack_ns)
         ]
         least = out[0].nr_pages if len(out) == 1 else 0
         untold = f.record.schema == 1 and (not f.taken or s.t_ns > f.done(f.taken[-1]))
@@ -140,11 +141,12 @@ def integrals(f: Facts) -> Found:
     for a, b in zip(f.samples, f.samples[1:], strict=False):
         held = b.held_page_ns - a.held_page_ns
         exposed = b.uncompensated_page_ns - a.uncompensated_page_ns
-        span = b.t_ns - a.t_ns + COUNT_SLACK_NS
+        slack = COUNT_SLACK_NS + b.took_ns
+        span = b.t_ns - a.t_ns + slack
         if not 0 <= held <= limit * span or exposed < 0:
             yield b.line or 0, f"held memory grew by {held} page ns in {span / 1e6:.0f} ms of a guest of {limit} pages"
             return
-        if exposed > held + limit * COUNT_SLACK_NS:
+        if exposed > held + limit * slack:
             yield b.line or 0, f"exposure grew by {exposed} page ns, held memory by {held}"
             return
     if len(f.samples) < 2 or not f.whole("batch"):

@@ -130,6 +130,7 @@ int proc_sampler__take(struct proc_sampler *s, const struct loaded *l, struct sa
 	err = read_zones(s, l, rec);
 	if (!err)
 		err = read_counts(s, rec);
+	rec->took_ns = time__now_ns() - rec->hdr.t_ns;
 	s->nr_torn += rec->nr_torn;
 	if (err && !s->complained) {
 		fprintf(stderr, "hinttrace: cannot take a sample: %s\n", strerror(-err));

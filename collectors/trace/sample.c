@@ -7,6 +7,9 @@
 
 const char *const sample_count_names[NR_SAMPLE_COUNTS] = { SAMPLE_COUNTS(NAMED) };
 
+/* What a CPU may lose to the host while it samples; usually it takes microseconds. */
+#define SAMPLE_LONG_NS 1000000
+
 static __u64 dt(const struct zone_state *st, __u64 t_ns)
 {
 	return st->changed_ns && t_ns > st->changed_ns ? t_ns - st->changed_ns : 0;
@@ -41,6 +44,8 @@ long sample__put(struct out *out, const struct sample_rec *rec)
 	struct jw *w = out__begin("sample", t_ns);
 
 	jw__str(w, "src", "guest");
+	if (rec->took_ns >= SAMPLE_LONG_NS)
+		jw__u64(w, "took_ns", rec->took_ns);
 	jw__arr_begin(w, "zones");
 	for (__u32 i = 0; i < rec->nr_zones; i++) {
 		const struct zone_sample *z = &rec->zones[i];

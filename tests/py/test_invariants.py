@@ -342,6 +342,17 @@ def test_lost_and_open_requests_are_in_the_histogram(tmp_path):
     assert found(tmp_path, lines) == {"requests"}
 
 
+def test_a_sample_that_took_long_may_see_a_batch_that_began_meanwhile(tmp_path):
+    lines = copy.deepcopy(REPORTING)
+    batch = of(lines, "event", "batch")[0]
+    sample = next(x for x in of(lines, "sample", "guest") if any(z["held_pages"] for z in x["zones"]))
+    assert batch["start_ns"] <= sample["t_ns"] < batch["ack_ns"]
+    batch["start_ns"] = batch["sent_ns"] = sample["t_ns"] + 5_000_000
+    assert "held" in found(tmp_path, lines)
+    sample["took_ns"] = 4_500_000
+    assert "held" not in found(tmp_path, lines)
+
+
 def test_a_contradiction_takes_the_run_out_and_says_where(tmp_path):
     for arm in ("none", "reporting", "buffer"):
         write_cell(tmp_path, spec(arm, 1, 1), rounds=4)

@@ -227,6 +227,7 @@ MEANINGS = {
     "zones": "none, which settles nothing",
     "zones_missing": "written only when it is so",
     "open": "written only when it is so",
+    "took_ns": "less than 1 ms, which the tolerances contain",
     # Of arms/NAME.json, where docs/runner.md gives the meaning of what is left out.
     **dict.fromkeys(("features", "parameters", "buffer", "device", "kernel", "controls", "of", "claim"), "a definition"),
     # null or absent: there is none.

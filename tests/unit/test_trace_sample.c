@@ -2,6 +2,7 @@
 /* SOURCES: collectors/trace/sample.c collectors/trace/out.c collectors/trace/memory.c collectors/common/json.c collectors/common/fd.c */
 /* LIBS: -lm */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -56,6 +57,10 @@ static void test_line(void)
 	is_s64(out__flush(&out, false), 0, "written");
 	ok(read(fd, got, sizeof(got) - 1) > 0, "and read");
 	is_str(got, want, "zones, their sums, counters: as the record format has it");
+	rec.took_ns = 20000000;
+	ok(sample__put(&out, &rec) > 0 && !out__flush(&out, false), "a sample that took long");
+	got[read(fd, got, sizeof(got) - 1)] = '\0';
+	ok(strstr(got, "\"src\":\"guest\",\"took_ns\":20000000,\"zones\""), "... says how long");
 	out__close(&out);
 	close(fd);
 	unlink(path);

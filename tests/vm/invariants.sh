@@ -47,7 +47,7 @@ cp build/workloads/memcached/wave "$tmp/waves/"
 
 # holds NR_CELLS TITLE SETTING...: all of them done, counted, no invariant broken
 holds() {
-	nr=$1 title=$2 out=$tmp/$(echo "$2" | tr -c 'a-z0-9\n' -)
+	cells=$1 title=$2 out=$tmp/$(echo "$2" | tr -c 'a-z0-9\n' -)
 	shift 2
 	build/bin/hintrun run --repeats 1 --controls without --accel tcg --seed 3 --out "$out" "$@" \
 		>"$out.log" 2>&1
@@ -56,16 +56,16 @@ holds() {
 	is $status 0 "$title: the cells are done"
 	"$python" -m analysis report "$out" >"$out.report.log" 2>&1
 	is $? 0 "$title: a report is made"
-	said=$("$python" - "$out/summary.json" "$nr" 2>&1 <<'END'
+	said=$("$python" - "$out/summary.json" "$cells" 2>&1 <<'END'
 import json, sys
-s = json.load(open(sys.argv[1]))
-for cell, found in s["broken"].items():
+cells = json.load(open(sys.argv[1]))["cells"]
+for cell, found in cells["broken"].items():
     for b in found:
         print(cell, b)
-for why in s["excluded_why"]:
+for why in cells["excluded_why"]:
     print(why)
-if s["cells"]["counted"] != int(sys.argv[2]):
-    print(s["cells"])
+if cells["counted"] != int(sys.argv[2]):
+    print(f'{cells["counted"]} of {sys.argv[2]} cells count')
 END
 	)
 	is "$said" "" "$title: every cell counts, and no invariant is broken"
