@@ -76,7 +76,7 @@ def _key(spec: Mapping[str, Any], factors: Sequence[Factor], known: Mapping[str,
 
 def _spec_names(factor: str) -> tuple[str, ...]:
     if factor == "B":
-        return ("buffer_bytes", "extra_bytes")
+        return ("buffer_bytes", "extra_bytes", "kernel_params")
     return ("params",) if factor.startswith("params.") else (factor,)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from scipy.stats import beta, fisher_exact
 
-from analysis.record.model import MIB, Record
+from analysis.record.model import MIB, Record, size_of_b
 
 Value = int | float | str
 # Factor name to value; None where the factor does not apply to the arm.
@@ -135,7 +135,7 @@ def inputs(record: Record) -> dict[str, Value | None]:
     """Every input of a run that may be a factor; None where it does not apply to the arm."""
     spec, arm = record.spec, record.arm
     hints = arm.hints if arm else bool(spec.device)
-    size = spec.buffer_bytes or spec.extra_bytes
+    size = size_of_b(spec, arm)
     out: dict[str, Value | None] = {
         "mem_bytes": spec.mem_bytes,
         "vcpus": spec.vcpus,

@@ -16,7 +16,7 @@ from typing import Any
 
 from analysis.compare.factors import Factor, label_of
 from analysis.record.fields import clean_text
-from analysis.record.model import PAGE_BYTES, Record
+from analysis.record.model import PAGE_BYTES, UNITS_OF_B, Record, size_of_b
 
 NEVER_VARIED = frozenset(
     {"schema", "workload", "workload_hash", "clock", "accel", "kernel", "qemu", "rootfs", "tools"}
@@ -74,8 +74,8 @@ def _majority(
 def _asked(text: str, record: Record) -> str:
     """A value of an arm's definition with what stands for the cell's own numbers."""
     spec = record.spec
-    size = spec.buffer_bytes or spec.extra_bytes
-    known = {"$buffer": size, "$buffer_kib": size // 1024, "$capacity": spec.capacity}
+    size = size_of_b(spec, record.arm)
+    known = {name: size // unit for name, unit in UNITS_OF_B.items()} | {"$capacity": spec.capacity}
     return str(known.get(text, text))
 
 

@@ -106,6 +106,21 @@ class Guest(_object("hello")):
     __slots__ = ()
 
 
+# Of B, what stands for it in an arm's definition: bytes a unit.
+UNITS_OF_B = {"$buffer": 1, "$buffer_kib": 1024}
+
+
+def size_of_b(spec: Spec, arm: Arm | None) -> int:
+    """B, whatever it is used for in this arm: memory, or else a kernel parameter.  0 when it is for nothing."""
+    if spec.extra_bytes:
+        return spec.extra_bytes
+    for name, text in (arm.kernel if arm else {}).items():
+        value = str((spec.kernel_params or {}).get(name, ""))
+        if text in UNITS_OF_B and value.isdecimal():
+            return int(value) * UNITS_OF_B[text]
+    return 0
+
+
 class RunClock(_object("run_clock")):
     __slots__ = ()
 

@@ -274,6 +274,20 @@ def test_parameters_an_arm_expects_are_read_back(tmp_path):
     assert "parameter max_out_kib is 0 in the guest, 65536 was asked" in why
 
 
+def test_b_of_an_arm_without_memory_beyond_x_is_what_the_kernel_was_told(tmp_path):
+    s = spec("reporting", 1, 1) | {"kernel_params": {"page_reporting.max_out_kib": "32768"}}
+    lines = little_run(s, [], 10)
+    lines[0]["arm"] |= {"kernel": {"page_reporting.max_out_kib": "$buffer_kib"}}
+    lines[0]["arm"]["expect"]["parameters"] = {"max_out_kib": "$buffer_kib"}
+    lines[0]["guests"][0]["parameters"] = {"max_out_kib": "32768"}
+    write_cell(tmp_path, s, lines)
+    assert arms_of(tmp_path)["cells"]["counted"] == 1
+    lines[0]["guests"][0]["parameters"] = {"max_out_kib": "0"}
+    write_cell(tmp_path, s, lines)
+    why = arms_of(tmp_path)["cells"]["excluded_why"][0]["why"]
+    assert "parameter max_out_kib is 0 in the guest, 32768 was asked" in why
+
+
 def test_arms_with_another_load_are_seen(tmp_path):
     fine(tmp_path)
     for arm, n in (("none", 10), ("reporting", 9)):

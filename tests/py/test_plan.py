@@ -71,7 +71,8 @@ def test_words_of_an_arm_do_not_change_its_cells(checkout: Checkout) -> None:
         ({"order": "first"}, "order"),
         ({"hints": "yes"}, "hints must be true or false"),
         ({"memory": "y"}, '"x" or "x+b"'),
-        ({"memory": "x"}, 'needs an arm with memory "x+b"'),
+        ({"memory": "x", "kernel": {}}, 'needs an arm with memory "x+b"'),
+        ({"memory": "x", "device": {"hint-buffer-size": "$buffer"}}, 'needs an arm with memory "x+b"'),
         ({"capacity": 0}, "capacity must be 1 to"),
         ({"device": {"a,b": "on"}}, "device.a,b"),
         ({"device": {"a": "on,b=1"}}, "device.a"),
@@ -116,6 +117,30 @@ def test_a_parameter_that_is_not_read_back_fails(checkout: Checkout) -> None:
     end = checkout.record()[-1]
     assert end["failure"] == "boot"
     assert "expects page_reporting.no_such=65536, the guest read back nothing" in end["failure_detail"]
+
+
+def test_b_may_be_a_kernel_parameter_alone(checkout: Checkout) -> None:
+    checkout.experiment(vary={"buffer": ["16M", "32M"]})
+    checkout.arm("toy", memory="x")
+    specs = checkout.plan(arms="toy")
+    assert {s["label"] for s in specs} == {"toy-buffer.16M", "toy-buffer.32M"}
+    assert {s["kernel_params"]["page_reporting.max_out_kib"] for s in specs} == {"16384", "32768"}
+    assert {s["extra_bytes"] for s in specs} == {0}
+
+
+def test_b_as_a_kernel_parameter_is_read_back(checkout: Checkout) -> None:
+    checkout.arm("toy", memory="x", expect={"parameters": {"no_such": "$buffer_kib"}})
+    r = checkout.run("hang", "--root", str(checkout.root), "--arms", "toy")
+    assert r.returncode == 1, r.stderr
+    assert "expects page_reporting.no_such=65536, the guest read back" in checkout.record()[-1]["failure_detail"]
+
+
+def test_all_arms_are_those_that_have_a_file(checkout: Checkout) -> None:
+    checkout.experiment()
+    checkout.arm("toy")
+    assert {s["arm"] for s in checkout.plan(arms="all")} == {p.stem for p in (checkout.root / "arms").glob("*.json")}
+    checkout.arm("all")
+    assert '"all" is not a name for an arm' in checkout.refused()
 
 
 def test_controls_come_along_unless_one_is_named(checkout: Checkout) -> None:

@@ -16,39 +16,52 @@
 /* What stands for a number in a value of device, kernel or expect. */
 static const struct {
 	const char *name;
-	bool is_of_buffer;	/* means nothing where there is no memory beyond X */
+	uint64_t unit;		/* of B, in bytes; 0 when it is not of B */
 } stand_ins[] = {
-	{ "$buffer", true }, { "$buffer_kib", true }, { "$capacity", false },
+	{ "$buffer", 1 }, { "$buffer_kib", 1024 }, { "$capacity", 0 },
 };
 
-/* B, whatever it is used for in this arm. */
-static uint64_t extra_bytes(const struct cell *c)
-{
-	return c->buffer_bytes ? c->buffer_bytes : c->extra_bytes;
-}
-
-/* The value as the cell has it: a number for what stands for one. */
-static const char *value_in(const struct cell *c, const char *value, char *number, size_t size)
-{
-	if (!strcmp(value, "$buffer"))
-		snprintf(number, size, "%llu", (unsigned long long)extra_bytes(c));
-	else if (!strcmp(value, "$buffer_kib"))
-		snprintf(number, size, "%llu", (unsigned long long)extra_bytes(c) / 1024);
-	else if (!strcmp(value, "$capacity"))
-		snprintf(number, size, "%u", c->capacity);
-	else
-		return value;
-	return number;
-}
-
-static bool is_of_buffer(const char *value)
+static uint64_t unit_of_buffer(const char *value)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(stand_ins); i++)
 		if (!strcmp(value, stand_ins[i].name))
-			return stand_ins[i].is_of_buffer;
-	return false;
+			return stand_ins[i].unit;
+	return 0;
+}
+
+/* B, whatever it is used for in this arm: memory, or else a kernel parameter. */
+static uint64_t size_of_buffer(const struct cell *c)
+{
+	const char *key;
+	json_t *item;
+
+	if (c->extra_bytes)
+		return c->extra_bytes;
+	json_object_foreach(json_object_get(c->arm_def, "kernel"), key, item) {
+		const char *is = json_string_value(json_object_get(c->kernel_params, key));
+		uint64_t unit = unit_of_buffer(json_string_value(item)), value;
+
+		if (unit && is && !num__u64(is, 0, UINT64_MAX / unit, &value))
+			return value * unit;
+	}
+	return 0;
+}
+
+/* The value as the cell has it: a number for what stands for one. */
+static const char *value_in(const struct cell *c, uint64_t buffer_bytes, const char *value,
+			    char *number, size_t size)
+{
+	uint64_t unit = unit_of_buffer(value);
+
+	if (unit)
+		snprintf(number, size, "%llu", (unsigned long long)(buffer_bytes / unit));
+	else if (!strcmp(value, "$capacity"))
+		snprintf(number, size, "%u", c->capacity);
+	else
+		return value;
+	return number;
 }
 
 static bool is_value(const char *value)
@@ -84,7 +97,7 @@ static int load_controls(struct arm *arm, const char *path, json_t *list)
 }
 
 /* device, kernel, expect.parameters: names to plain values. */
-static int check_values(const struct arm *arm, const char *path, const char *what,
+static int check_values(struct arm *arm, const char *path, const char *what,
 			const json_t *obj, bool (*is_name)(const char *name))
 {
 	const char *key, *value;
@@ -103,10 +116,14 @@ static int check_values(const struct arm *arm, const char *path, const char *wha
 				   "or $capacity", path, what, key);
 			return -EINVAL;
 		}
-		/* Else B would decide something and be no factor of this arm. */
-		if (is_of_buffer(value) && !arm->has_extra) {
-			say__error("%s: %s.%s: %s needs an arm with memory \"x+b\"",
-				   path, what, key, value);
+		if (!unit_of_buffer(value))
+			continue;
+		/* The record then says B as the kernel parameter, and only there. */
+		if (!strcmp(what, "kernel"))
+			arm->has_size = true;
+		if (!arm->has_size) {
+			say__error("%s: %s.%s: %s needs an arm with memory \"x+b\", or with a "
+				   "kernel parameter of that size", path, what, key, value);
 			return -EINVAL;
 		}
 	}
@@ -118,7 +135,7 @@ static bool is_property(const char *name)
 	return str__is_name(name, CELL_NAME_MAX);
 }
 
-static int check_expect(const struct arm *arm, const char *path, const json_t *expect)
+static int check_expect(struct arm *arm, const char *path, const json_t *expect)
 {
 	static const char *const allowed[] = { "features", "parameters" };
 	const char *key;
@@ -217,6 +234,7 @@ static int load_def(struct arm *arm, const char *path, const json_t *def)
 	arm->order = (unsigned int)order;
 	arm->hints = json_is_true(json_object_get(def, "hints"));
 	arm->has_extra = !strcmp(memory, "x+b");
+	arm->has_size = arm->has_extra;
 	arm->has_buffer = json_is_true(json_object_get(def, "buffer"));
 	arm->capacity = (unsigned int)capacity;
 	if (arm->has_buffer && !arm->has_extra) {
@@ -239,7 +257,7 @@ static int load_arm(struct arms *a, const char *path, const char *name)
 		say__error("%s: more than %d arms", path, MAX_ARMS);
 		return -E2BIG;
 	}
-	if (!str__is_name(name, CELL_NAME_MAX)) {
+	if (!str__is_name(name, CELL_NAME_MAX) || !strcmp(name, ARMS_ALL)) {
 		say__error("%s: \"%s\" is not a name for an arm: " NAME_RULE, path, name);
 		return -EINVAL;
 	}
@@ -341,89 +359,18 @@ const struct arm *arms__find(const struct arms *a, const char *name)
 	return NULL;
 }
 
-static void say_unknown_arm(const struct arms *a, const char *name)
-{
-	char all[MAX_ARMS * (CELL_NAME_MAX + 1) + 1] = "";
-	size_t n = 0;
-	unsigned int i;
-
-	for (i = 0; i < a->nr && n < sizeof(all); i++)
-		n += (size_t)snprintf(all + n, sizeof(all) - n, " %s", a->arm[i].name);
-	say__error("ARMS (--arms): there is no arm \"%s\"; allowed:%s", name, all);
-}
-
-static bool has_arm(const struct arm *const *list, unsigned int nr, const struct arm *arm)
-{
-	unsigned int i;
-
-	for (i = 0; i < nr; i++)
-		if (list[i] == arm)
-			return true;
-	return false;
-}
-
-static void add_once(const struct arm **out, unsigned int *nr, const struct arm *arm)
-{
-	if (!has_arm(out, *nr, arm))
-		out[(*nr)++] = arm;
-}
-
-static bool names_a_control(const struct arms *a, const struct arm *const *named,
-			    unsigned int nr, const struct arm *arm)
-{
-	unsigned int i;
-
-	for (i = 0; i < arm->nr_controls; i++)
-		if (has_arm(named, nr, arms__find(a, arm->controls[i])))
-			return true;
-	return false;
-}
-
-int arms__select(const struct arms *a, const char *list, bool with_controls,
-		 const struct arm **out, unsigned int *nr_out)
-{
-	const struct arm *named[MAX_ARMS];
-	char copy[1024], *save = NULL, *word;
-	unsigned int nr = 0, i, j;
-
-	*nr_out = 0;
-	if (str__fmt(copy, sizeof(copy), "%s", list)) {
-		say__error("ARMS (--arms): the list is longer than %zu bytes", sizeof(copy) - 1);
-		return -EINVAL;
-	}
-	for (word = strtok_r(copy, " ,\t\n", &save); word; word = strtok_r(NULL, " ,\t\n", &save)) {
-		const struct arm *arm = arms__find(a, word);
-
-		if (!arm) {
-			say_unknown_arm(a, word);
-			return -EINVAL;
-		}
-		add_once(named, &nr, arm);
-	}
-	if (!nr) {
-		say_unknown_arm(a, "");
-		return -EINVAL;
-	}
-	for (i = 0; i < nr; i++) {
-		bool alone = !with_controls || names_a_control(a, named, nr, named[i]);
-
-		for (j = 0; !alone && j < named[i]->nr_controls; j++)
-			add_once(out, nr_out, arms__find(a, named[i]->controls[j]));
-		add_once(out, nr_out, named[i]);
-	}
-	return 0;
-}
-
 /* A fresh object of the values as the cell has them. */
-static json_t *resolve(const struct cell *c, const json_t *values)
+static json_t *resolve(const struct cell *c, uint64_t buffer_bytes, const json_t *values)
 {
 	json_t *out = json_object(), *item;
 	const char *key;
 	char number[24];
 
 	json_object_foreach((json_t *)values, key, item) {
-		if (json_object_set_new(out, key, json_string(value_in(c, json_string_value(item),
-								       number, sizeof(number))))) {
+		const char *value = value_in(c, buffer_bytes, json_string_value(item), number,
+					     sizeof(number));
+
+		if (json_object_set_new(out, key, json_string(value))) {
 			json_decref(out);
 			return NULL;
 		}
@@ -442,8 +389,8 @@ int arm__apply(const struct arm *arm, struct cell *c, uint64_t buffer_bytes,
 	json_decref(c->device);
 	json_decref(c->kernel_params);
 	json_decref(c->arm_def);
-	c->device = resolve(c, json_object_get(arm->def, "device"));
-	c->kernel_params = resolve(c, json_object_get(arm->def, "kernel"));
+	c->device = resolve(c, buffer_bytes, json_object_get(arm->def, "device"));
+	c->kernel_params = resolve(c, buffer_bytes, json_object_get(arm->def, "kernel"));
 	c->arm_def = json_incref(arm->def);
 	return c->device && c->kernel_params ? 0 : -ENOMEM;
 }
@@ -469,7 +416,8 @@ bool arm__is_as_expected(const struct cell *c, const json_t *hello, char *why, s
 	json_object_foreach(json_object_get(expect, "parameters"), key, item) {
 		const char *is = json_string_value(json_object_get(parameters, key));
 		char number[24];
-		const char *want = value_in(c, json_string_value(item), number, sizeof(number));
+		const char *want = value_in(c, size_of_buffer(c), json_string_value(item), number,
+					    sizeof(number));
 
 		if (!is || strcmp(is, want)) {
 			snprintf(why, size, "arm %s expects page_reporting.%s=%s, the guest read "

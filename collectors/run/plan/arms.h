@@ -20,11 +20,14 @@ struct arm {
 	unsigned int order;	/* place in lists */
 	bool hints;		/* gives memory to the host at all */
 	bool has_extra;		/* memory is X + B, not X */
+	bool has_size;		/* B decides something, if only a kernel parameter */
 	bool has_buffer;	/* the extra memory is a hinting buffer */
 	unsigned int capacity;
 	unsigned int nr_controls;
 	char controls[MAX_CONTROLS][CELL_NAME_MAX + 1];
 };
+
+#define ARMS_ALL	"all"	/* in a list: every arm there is */
 
 struct arms {
 	struct arm arm[MAX_ARMS];
@@ -37,7 +40,7 @@ void arms__free(struct arms *a);
 const struct arm *arms__find(const struct arms *a, const char *name);
 
 /*
- * The arms named in list (blanks or commas between), none twice. An arm comes
+ * The arms named in list (blanks or commas between; "all": every one), none twice. An arm comes
  * after the controls it brings along, if any come at all; it brings none when the
  * list itself names one of them. Says what is wrong and what is allowed.
  */

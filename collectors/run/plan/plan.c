@@ -273,7 +273,7 @@ static bool factor_applies(const char *key, const struct arm *arm)
 {
 	switch (setting__factor(key)) {
 	case FACTOR_EXTRA:
-		return arm->has_extra;
+		return arm->has_size;
 	case FACTOR_HINTS:
 		return arm->hints;
 	default:
