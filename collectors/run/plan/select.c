@@ -46,8 +46,8 @@ static bool names_a_control(const struct arms *a, const struct arm *const *named
 	return false;
 }
 
-int arms__select(const struct arms *a, const char *list, bool with_controls,
-		 const struct arm **out, unsigned int *nr_out)
+int arms__select(const struct arms *a, const char *list, bool with_controls, const struct arm **out,
+		 unsigned int *nr_out)
 {
 	const struct arm *named[MAX_ARMS];
 	char copy[1024], *save = NULL, *word;
