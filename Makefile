@@ -76,7 +76,7 @@ Variables of run (the defaults are those of the experiment):
   EXPERIMENT=NAME        a file of experiments/ (the one named like the workload);
                          EXPERIMENT=delay varies ACK_DELAY, about 8 minutes
   PARAM="rate=400 threads=2"       parameters of the workload (make list)
-  ARMS="none reporting buffer"     mechanisms to compare
+  ARMS="none reporting buffer"     mechanisms to compare; ARMS=all: every one
   CONTROLS=with|without  whether the controls of an arm come along
   REPEATS=3              boots of each arm
   MEM=512M BUFFER=64M    memory sold to the guest; hinting buffer
