@@ -47,8 +47,10 @@ open_tree() {
 	cp -a "$src" "$tree.tmp"
 	cd "$tree.tmp"
 	git init -q -b main
-	git config user.name hintbuf
-	git config user.email hintbuf@localhost
+	git config user.name "Hintbuf Developers"
+	git config user.email developers@hintbuf.invalid
+	# What git would choose grows with the tree, and every patch would differ.
+	git config core.abbrev 9
 	git config commit.gpgsign false
 	# Everything, also what the source's own .gitignore hides.
 	git add -A -f
