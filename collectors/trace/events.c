@@ -7,10 +7,9 @@
 #include "common/time.h"
 #include "trace/events.h"
 #include "trace/sample.h"
+#include "trace/text.h"
 
-#define MIB_PAGES	256.0	/* 4 KiB pages */
-
-static const char *kind_name(__u16 type)
+const char *rec__kind(__u16 type)
 {
 #define CASE(id, name, probe, what)	case REC_##id: return #name;
 	switch (type) {
@@ -32,8 +31,7 @@ static int kind_probe(__u16 type)
 	return -EBADMSG;
 }
 
-/* The part of a record that describes a shortage, or NULL. */
-static const struct shortage *rec__shortage(const struct rec_hdr *hdr)
+const struct shortage *rec__shortage(const struct rec_hdr *hdr)
 {
 #define CASE(id, name, probe, what) \
 	case REC_##id: return &((const struct name##_rec *)hdr)->s;
@@ -193,7 +191,7 @@ static struct jw *begin_event(const struct rec_hdr *hdr)
 {
 	struct jw *w = out__begin("event", hdr->t_ns);
 
-	jw__str(w, "kind", kind_name(hdr->type));
+	jw__str(w, "kind", rec__kind(hdr->type));
 	jw__u64(w, "cpu", hdr->cpu);
 	jw__u64(w, "pid", hdr->tgid);
 	jw__u64(w, "tid", hdr->tid);
@@ -230,7 +228,7 @@ int events__put_open_batch(struct events *e, const struct batch_rec *batch, __u6
 	if (!out__wants_json(e->out))
 		return 0;
 	w = out__begin("event", t_ns);
-	jw__str(w, "kind", kind_name(REC_BATCH));
+	jw__str(w, "kind", rec__kind(REC_BATCH));
 	jw__bool(w, "open", true);
 	put_open_batch(w, batch);
 	return out__end(e->out);
@@ -256,68 +254,6 @@ void events__list_fields(FILE *to)
 	of = "zone";
 	ZONE_FIELDS(FIELD)
 #undef FIELD
-}
-
-/* ---- for people ---- */
-
-static void print_shortage(const struct shortage *s)
-{
-	double free = 0;
-
-	for (int i = 0; i < s->nr_zones; i++)
-		free += s->zones[i].free_pages / MIB_PAGES;
-	printf("order %u gfp %#x free %.1f MiB held %.1f MiB uncompensated %.1f MiB",
-	       s->order, s->gfp, free, (double)s->held_pages / MIB_PAGES,
-	       (double)s->uncompensated_pages / MIB_PAGES);
-	if (s->batch_age_ns)
-		printf(" batch out for %.3f ms", (double)s->batch_age_ns / 1e6);
-}
-
-static void print_human(const struct events *e, const struct rec_hdr *hdr)
-{
-	const struct shortage *s = rec__shortage(hdr);
-	const struct batch_rec *batch = (const void *)hdr;
-	const struct exchange_violation_rec *ev = (const void *)hdr;
-	const struct oom_kill_rec *oom = (const void *)hdr;
-	const struct alloc_fail_rec *failed = (const void *)hdr;
-	const struct direct_reclaim_rec *stall = (const void *)hdr;
-
-	printf("%12.6f %-18s %.*s[%u] ", (double)hdr->t_ns / 1e9, kind_name(hdr->type),
-	       HINT_COMM_LEN, hdr->comm, hdr->tgid);
-	switch (hdr->type) {
-	case REC_BATCH:
-		printf("%u chunks of order %u-%u, %.1f MiB, hold %.3f ms, ack %.3f ms, err %d%s",
-		       batch->nr_chunks, batch->min_order, batch->max_order,
-		       (double)batch->nr_pages / MIB_PAGES,
-		       (double)(batch->done_ns - batch->start_ns) / 1e6,
-		       (double)(batch->ack_ns - batch->sent_ns) / 1e6, batch->err,
-		       batch->exchange ? ", exchanged" : "");
-		break;
-	case REC_EXCHANGE_VIOLATION:
-		printf("node %u zone %u order %u: free pages changed by %lld, taken pfn %llu, released pfn %llu",
-		       ev->node, ev->zone, ev->order, ev->free_delta_pages, ev->taken_pfn,
-		       ev->released_pfn);
-		break;
-	case REC_OOM_KILL:
-		printf("killed %.*s[%u] rss %.1f MiB%s%s, ", HINT_COMM_LEN, oom->victim_comm,
-		       oom->victim_pid, (double)oom->victim_rss_pages / MIB_PAGES,
-		       oom->memcg ? " by cgroup limit" : "", oom->sysrq ? " by sysrq" : "");
-		break;
-	case REC_ALLOC_FAIL:
-		if (failed->memcg == true)
-			printf("the charge to a cgroup failed, ");
-		break;
-	case REC_DIRECT_RECLAIM:
-	case REC_COMPACTION_STALL:
-		printf("%.3f ms, ", (double)stall->duration_ns / 1e6);
-		break;
-	}
-	if (s) {
-		print_shortage(s);
-		if (is_own(e, hdr, s))
-			printf(", asked by the toolkit itself");
-	}
-	putchar('\n');
 }
 
 void events__flush(struct events *e, bool force)
@@ -386,12 +322,14 @@ int events__handle(void *ctx, void *data, size_t size)
 {
 	struct events *e = ctx;
 	int probe = rec__check(data, size);
+	const struct shortage *s;
 
 	if (probe < 0) {
 		e->nr_bad++;
 		return 0;
 	}
 	note_shortage(e, data);
+	s = rec__shortage(data);
 	if (probe == PROBE_SAMPLE)
 		e->nr_torn += ((const struct sample_rec *)data)->nr_torn;
 	if (out__wants_json(e->out) && probe == PROBE_SAMPLE)
@@ -399,6 +337,6 @@ int events__handle(void *ctx, void *data, size_t size)
 	else if (out__wants_json(e->out))
 		count_line(e, probe, put_event(e, data));
 	if (e->out->human && probe != PROBE_SAMPLE)
-		print_human(e, data);
+		text__event(stdout, data, s && is_own(e, data, s));
 	return 0;
 }

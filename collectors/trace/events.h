@@ -47,4 +47,9 @@ void events__list_fields(FILE *to);
 /* The whole record is there and its parts are consistent: its probe, or -EBADMSG. */
 int rec__check(const void *data, size_t size);
 
+const char *rec__kind(__u16 type); /* its name in a line, or NULL */
+
+/* The part of a record that describes a shortage, or NULL. */
+const struct shortage *rec__shortage(const struct rec_hdr *hdr);
+
 #endif

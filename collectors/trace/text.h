@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef TRACE_TEXT_H
+#define TRACE_TEXT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "../bpf/hint_rec.h"
+
+/*
+ * A line for people about an event whose record is whole (rec__check()). own: the
+ * toolkit asked for it. Bytes of a task's name that a terminal might obey are
+ * written as \xNN, and a backslash as two.
+ */
+void text__event(FILE *to, const struct rec_hdr *hdr, bool own);
+
+#endif
