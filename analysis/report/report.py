@@ -6,7 +6,7 @@ from __future__ import annotations
 from statistics import median
 
 from analysis.compare.analyse import Analysis
-from analysis.compare.metrics import METRICS
+from analysis.compare.metrics import METRICS, Metric, Number
 from analysis.report import text
 from analysis.report.page import Tile, Top, render_page
 from analysis.report.sections import SECTIONS
@@ -113,6 +113,11 @@ def _given_back(view: View, label: str) -> str:
     return f"{text.plain(median(values))} MiB" if values else text.NONE
 
 
+def _with_unit(metric: Metric, n: Number, unit: str) -> str:
+    figure = text.headline(metric, n)
+    return figure if n.median is None else f"{figure} {unit}"
+
+
 def tiles(view: View) -> list[Tile]:
     """How bad, and at what cost, by arm."""
     metric = {m.key: m for m in METRICS}
@@ -124,6 +129,7 @@ def tiles(view: View) -> list[Tile]:
         rows = [
             (f"kills per {rounds.unit}", text.plain(kills / rounds.total) if rounds.total else text.NONE),
             ("exposure", f"{text.headline(metric['exposure_mib_s'], numbers['exposure_mib_s'])} MiB\u00a0s"),
+            ("request p99", _with_unit(metric["latency_p99_us"], numbers["latency_p99_us"], "ms")),
             ("given back", _given_back(view, label)),
             (
                 "notifications per GiB",

@@ -18,7 +18,7 @@ from guestvm import GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, Guest, Scratch, Tap
 CMDLINE = "page_reporting.page_reporting_delay_ms=60000 page_reporting.page_reporting_order=9"
 
 # The host answers a batch this much later.
-ANSWER_NS = 1_500_000_000
+ANSWER_NS = 3_000_000_000
 WAIT_MS = 20_000
 
 # Whole MiB that are free, in all zones.
