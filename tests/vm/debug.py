@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 
 import buffer
+import controls
 import guestvm
 import hostile
 import lifecycle
@@ -40,4 +41,5 @@ if __name__ == "__main__":
     # Built in, but off unless asked for.
     guestvm.CMDLINE += " page_owner=on"
     sys.exit(guestvm.main_of(check_watched, lifecycle.check_load, lifecycle.check_batch_out, lifecycle.check_suspend,
-                             memory.check_offline, memory.check_plug, buffer.check_load, *HOSTILE_CHECKS))
+                             memory.check_offline, memory.check_plug, buffer.check_load,
+                             controls.check_keep, controls.check_oom_wait, *HOSTILE_CHECKS))
