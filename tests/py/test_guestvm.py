@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import subprocess
 import sys
 import threading
@@ -79,3 +81,13 @@ def test_a_guest_boots_once_more_after_one_known_fault_of_qemu(
     else:
         with pytest.raises(guestvm.GuestError, match="died in: boot"):
             guest.__enter__()
+
+
+@pytest.mark.parametrize("path", sorted((TESTS / "vm").glob("*.py")), ids=lambda p: p.name)
+def test_what_a_test_takes_from_another_is_there(path: Path) -> None:
+    """Also in the tests that a machine without their kernel skips, and so never runs."""
+    text = path.read_text()
+    for module in re.findall(r"^import (\w+)$", text, re.MULTILINE):
+        if (TESTS / "vm" / f"{module}.py").exists():
+            for name in re.findall(rf"(?<![\w.]){module}\.(\w+)", text):
+                assert hasattr(importlib.import_module(module), name), f"{module}.{name}"

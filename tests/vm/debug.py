@@ -38,8 +38,6 @@ if __name__ == "__main__":
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64",
                     hostile.HOSTILE / "qemu-system-x86_64", ROOTFS / "root.erofs",
                     SOAK, GUEST / "hinttrace")
-    # Built in, but off unless asked for.
-    guestvm.CMDLINE += " page_owner=on"
     sys.exit(guestvm.main_of(check_watched, lifecycle.check_load, lifecycle.check_batch_out, lifecycle.check_suspend,
                              memory.check_offline, memory.check_plug, buffer.check_load,
                              controls.check_keep, controls.check_oom_wait, *HOSTILE_CHECKS))

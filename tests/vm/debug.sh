@@ -9,7 +9,8 @@
 top=$(cd "$(dirname "$0")/../.." && pwd) || exit 69
 KERNEL=${DEBUG_KERNEL:-$top/build/kernel-debug}
 ROOM_MIB=512
-export KERNEL ROOM_MIB
+APPEND=page_owner=on	# built in, but off unless asked for
+export KERNEL ROOM_MIB APPEND
 if [ ! -e "$KERNEL/bzImage" ]; then
 	echo "1..0 # SKIP $KERNEL/bzImage is not there; run make kernel-debug first"
 	exit 0

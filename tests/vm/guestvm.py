@@ -6,7 +6,8 @@ console goes to a file, in which the kernel must have printed no splat.
 
 Environment: KERNEL, QEMU, ROOTFS, GUEST (folders; default: those under build/),
 KEEP (folder in which consoles stay), TEST_ACCEL (tcg or kvm, default tcg),
-ROOM_MIB (memory more for each guest: what a debug kernel takes for itself).
+ROOM_MIB (memory more for each guest: what a debug kernel takes for itself),
+APPEND (to the command line of each guest's kernel).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ HINTRUN = BUILD / "bin/hintrun"
 SOAK = BUILD / "workloads/soak/soak"
 ACCEL = os.environ.get("TEST_ACCEL", "tcg")
 ROOM_MIB = int(os.environ.get("ROOM_MIB", "0"))
+APPEND = os.environ.get("APPEND", "")
 
 MIB = 1 << 20
 SYSFS = "/sys/kernel/mm/page_reporting"
@@ -130,7 +132,7 @@ class Guest:
             "--vcpus", str(smp), "--mem", f"{int(mem[:-1]) + ROOM_MIB}M", "--balloon", balloon,
             "--console", str(self.console_path), *(["--cpu", cpu] if cpu else []),
             *(["--max-file", "64G"] if extra else []),  # it may have a disk
-            *(kernel or ["--kernel", str(KERNEL), "--rootfs", str(ROOTFS), "--append", cmdline,
+            *(kernel or ["--kernel", str(KERNEL), "--rootfs", str(ROOTFS), "--append", f"{cmdline} {APPEND}".strip(),
                          "--payload", str(payload or scratch.payload())]),
             "--", *(extra or [])]
         self._start()
