@@ -53,6 +53,8 @@ open_tree() {
 	git config core.abbrev 9
 	git config commit.gpgsign false
 	# Everything, also what the source's own .gitignore hides.
+	# What a checkpatch has left in the source is no part of it.
+	rm -f .checkpatch-camelcase.*
 	git add -A -f
 	GIT_AUTHOR_DATE='1577836800 +0000' GIT_COMMITTER_DATE='1577836800 +0000' \
 		git commit -q -m "$version"

@@ -15,6 +15,7 @@ cp "$top"/images/cache/*.sh "$top/images/cache/versions" "$tmp/images/cache/"
 # What images/cache/source.sh would unpack.
 mkdir -p "$tmp/linux-1.0"
 echo one >"$tmp/linux-1.0/file"
+: >"$tmp/linux-1.0/.checkpatch-camelcase.date.1"
 printf '#!/bin/sh\necho "%s/linux-1.0"\n' "$tmp" >"$tmp/images/cache/source.sh"
 chmod +x "$tmp/images/cache/source.sh"
 : >"$tmp/kernel-patches/linux/series"
@@ -26,6 +27,7 @@ edit() { # TEXT SUBJECT
 
 "$tmp/images/cache/tree.sh" open linux >"$tmp/log" 2>&1
 ok $? "a tree of a source without patches"
+is "$(git -C "$tree" ls-files)" file "... with the source, and not what a checkpatch left in it"
 edit two "first change"
 "$tmp/images/cache/tree.sh" export linux >"$tmp/log" 2>&1
 ok $? "its commit is exported"

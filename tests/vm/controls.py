@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What was proposed in the place of a buffer: to leave free memory alone
 (page_reporting.keep_kib), and to wait for a batch before a kill
-(page_reporting.oom_wait_ms). Prints TAP.
+(page_reporting.oom_wait_ms); and what bounds a batch, and shows it, with a buffer
+and without. Prints TAP.
 
 Each is shown beside a guest without it, which is the same in all else.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 
@@ -94,10 +96,46 @@ def check_oom_wait(tap: Tap, scratch: Scratch) -> None:
     tap.is_(kills[WAIT_MS], 0, "with one the memory comes back first, and nobody is killed")
 
 
+OUT = re.compile(r"(\d+) pages being reported to the host")
+HELD = re.compile(r"(\d+) pages of hinting buffer")
+
+
+def check_dump(tap: Tap, scratch: Scratch) -> None:
+    """The kernel's own dump names what is out, and the longest batch is the buffer's or of 32 chunks."""
+    for buffer_mib in (0, 256):
+        name = f"a buffer of {buffer_mib} MiB" if buffer_mib else "no buffer"
+        buffer = f",hint-buffer-size={buffer_mib}M" if buffer_mib else ""
+        with Guest(scratch, f"dump-{buffer_mib}", f"{1024 + buffer_mib}M",
+                   f"free-page-reporting=on,reporting-queue-size=128,x-report-ack-base-ns={ANSWER_NS}{buffer}",
+                   cmdline=CMDLINE) as guest:
+            guest.sh(f"(echo 1 >{PARAM}/flush) >/dev/null 2>&1 &")
+            end = time.monotonic() + 60
+            while not guest.device()["bytes-out"] and time.monotonic() < end:
+                time.sleep(0.1)
+            for _ in range(2 if buffer_mib else 1):
+                before = guest.device()["bytes-out"]
+                guest.sh("dmesg -C; echo m >/proc/sysrq-trigger")
+                log = guest.sh("dmesg")
+                if guest.device()["bytes-out"] == before:
+                    break
+            tap.is_([int(x) << 12 for x in OUT.findall(log)], [before], f"{name}: the dump has what the device has")
+            tap.is_([int(x) // 256 for x in HELD.findall(log)], [buffer_mib] if buffer_mib else [],
+                    f"{name}: the dump has the size of the buffer")
+            guest.flush()
+            most = guest.device()["bytes-out-max"] // MIB
+            if buffer_mib:
+                tap.ok(128 < most <= buffer_mib, f"{name}: it is that which bounds a batch", f"{most} MiB")
+            else:
+                tap.ok(0 < most <= 128, f"{name}: a batch has 32 chunks of 4 MiB at most", f"{most} MiB")
+            guest.sh("dmesg -C; echo m >/proc/sysrq-trigger")
+            tap.is_(OUT.findall(guest.sh("dmesg")), ["0"], f"{name}: afterwards nothing is out")
+            tap.is_(guest.splats(), [], f"{name}: no splat")
+
+
 def main() -> int:
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
                     GUEST / "hintsay")
-    return guestvm.main_of(check_keep, check_oom_wait)
+    return guestvm.main_of(check_keep, check_oom_wait, check_dump)
 
 
 if __name__ == "__main__":

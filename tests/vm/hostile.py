@@ -212,6 +212,7 @@ def check_failed_batch(tap: Tap, scratch: Scratch) -> None:
             unbind(tap, guest, name)
             tap.ok(soon(lambda: guest.run("test -s /run/flushed")[0] == 0),
                    f"{name}: who waited for it in a flush waits no more")
+            tap.ok(guest.sh("cat /run/flushed").strip() != "0", f"{name}: ... and is told that it failed")
             bind(tap, guest, name)
             guest.flush()
             received = (guest.device()["bytes-received"] - before["bytes-received"]) // MIB

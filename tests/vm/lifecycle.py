@@ -89,6 +89,11 @@ def settled(guest: Guest, wanted: int) -> int:
     return guest.number("buffer_held_pages")
 
 
+def low_marks(guest: Guest) -> int:
+    """Pages of all low watermarks."""
+    return sum(int(line.split()[1]) for line in guest.sh("grep '^ *low ' /proc/zoneinfo").splitlines())
+
+
 def check_resize(tap: Tap, guest: Guest) -> None:
     whole = accounting(guest)
     guestvm.soak_start(guest, 192, "12s", seed=12)
@@ -100,6 +105,17 @@ def check_resize(tap: Tap, guest: Guest) -> None:
                held)
         sum_is(tap, guest, whole, f"resize to {mib} MiB")
     soak_ok(tap, guest, "resize")
+
+    # What the kernel would compute is more, so it is that which must not come.
+    guest.sh("echo 1500 >/proc/sys/vm/min_free_kbytes")
+    marks = {}
+    for mib in (96, 16, 64):
+        guest.balloon("hint-buffer-size", mib * MIB)
+        settled(guest, mib * 256)
+        tap.is_(guest.sh("cat /proc/sys/vm/min_free_kbytes").strip(), "1500",
+                f"resize to {mib} MiB: min_free_kbytes is what the administrator has set")
+        marks[mib] = low_marks(guest)
+    tap.ok(marks[96] < marks[64] < marks[16], "... and the watermarks follow the managed pages", marks)
 
     # No load: it takes half of memory.
     guest.balloon("hint-buffer-size", 0xffffffff * 4096)

@@ -5,8 +5,8 @@ In each row a checker of contents runs with the tracer watching every exchange:
 none may change the free pages of its zone, managed and held pages must add up
 to what they were, and so must the buffer of each zone. A guest at rest reports
 its memory once, however small the buffer: all free blocks of the order, but those
-of a CMA area, of the high-order atomic reserve, of ZONE_DMA and of a zone that is
-too small for a share, which says so. A CMA area is not in the buffer.
+of a CMA area, of the high-order atomic reserve, of ZONE_DMA and of a zone that the
+buffer has no chunk for, which says so. A CMA area is not in the buffer.
 
 FULL=1: all rows. Otherwise the first, which has most in one: 4 vCPUs, 2 nodes,
 ZONE_MOVABLE. ROW=N: that row.
@@ -35,7 +35,7 @@ class Row:
     buffer_mib: int		# B
     cmdline: str = ""
     cma_mib: int = 0
-    nr_small: int = 0		# zones too small for a share
+    nr_small: int = 0		# zones that the buffer has no chunk for
 
     def name(self) -> str:
         return (f"{self.vcpus} vCPU, {self.nodes} node{'s' if self.nodes > 1 else ''}, order "
@@ -73,6 +73,8 @@ ROWS = (
     Row(2, 1, 0, 512, 64, cma_mib=64),
     Row(2, 1, 9, 512, 64, "kernelcore=50%", cma_mib=64),
     Row(2, 2, 9, 512, 2, nr_small=1),
+    Row(2, 2, 9, 512, 4),		# a chunk for each of two nodes
+    Row(2, 1, 9, 4096, 4),		# a chunk for each zone, if one is four times the other
 )
 
 MIN_EXCHANGES = 100
@@ -143,7 +145,7 @@ def cma_end(guest: Guest) -> str:
     return f"the buffer had pages of the CMA area: {inside[:3]}" if inside else ""
 
 
-SMALL = re.compile(r"Zone (\w+) of node (\d+) is too small for a share of the hinting buffer "
+SMALL = re.compile(r"Zone (\w+) of node (\d+) has no share of the hinting buffer "
                    r"and is not hinted")
 
 
@@ -218,7 +220,7 @@ def run(tap: Tap, scratch: Scratch, nr: int, row: Row) -> str:
         if exchanges < MIN_EXCHANGES or not device["bytes-discarded"]:
             wrong.append(f"{exchanges} exchanges in {slices} slices: " + guest.sh("cat /proc/buddyinfo"))
         if len(small) != row.nr_small:
-            wrong.append(f"{row.nr_small} zones are too small for a share, the kernel names {small}")
+            wrong.append(f"{row.nr_small} zones have no share, the kernel names {small}")
         # Between the report and the look at the lists some more was freed.
         if boot_mib < least_mib - 2 - least_mib // 64:
             wrong.append(f"{boot_mib} MiB hinted before anything ran, {least_mib} MiB are to be")
