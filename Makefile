@@ -82,6 +82,8 @@ Variables of run (the defaults are those of the experiment):
   MEM=512M BUFFER=64M    memory sold to the guest; hinting buffer
   ACK_DELAY=200ms        time the modelled host takes to answer a batch;
                          200ms+1ms adds 1 ms a chunk
+  CHECKPOINT=10s/2s      it answers nothing for 2 s in every 10 s
+  STUCK_AFTER=20         it answers 20 batches and no more
   CLOCK=auto|virtual|real    guest time: instructions executed, or wall time
   ACCEL=auto|kvm|tcg     accelerator
   VCPUS=1 ORDER=9        virtual CPUs; smallest order hinted
@@ -327,6 +329,7 @@ run_options = $(call option,workload,WORKLOAD) $(call option,experiment,EXPERIME
 	$(call option,arms,ARMS) $(call option,controls,CONTROLS) \
 	$(call option,repeats,REPEATS) $(call option,mem,MEM) \
 	$(call option,buffer,BUFFER) $(call option,ack-delay,ACK_DELAY) \
+	$(call option,checkpoint,CHECKPOINT) $(call option,stuck-after,STUCK_AFTER) \
 	$(call option,clock,CLOCK) $(call option,accel,ACCEL) \
 	$(call option,seed,SEED) $(call option,jobs,JOBS) $(call option,vcpus,VCPUS) \
 	$(call option,order,ORDER) $(call option,delay-ms,DELAY_MS) \

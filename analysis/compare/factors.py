@@ -14,7 +14,7 @@ from typing import Any
 
 from scipy.stats import beta, fisher_exact
 
-from analysis.record.model import MIB, Record, size_of_b
+from analysis.record.model import MIB, Record, Spec, size_of_b
 
 Value = int | float | str
 # Factor name to value; None where the factor does not apply to the arm.
@@ -97,6 +97,8 @@ TITLES = {
     "B": "B",
     "ack_base_ns": "host delay",
     "ack_per_chunk_ns": "host delay per chunk",
+    "checkpoint": "checkpoint",
+    "stuck_after": "answered batches",
     "order": "order",
     "delay_ms": "reporting delay",
     "capacity": "capacity",
@@ -121,6 +123,12 @@ def show(name: str, value: Value | None) -> str:
     return f"{value} {unit}" if unit else str(value)
 
 
+def _checkpoint(spec: Spec) -> str:
+    if not spec.checkpoint_period_ns:
+        return "none"
+    return f"{show('ack_base_ns', spec.checkpoint_window_ns)} in {show('ack_base_ns', spec.checkpoint_period_ns)}"
+
+
 def _number(text: str) -> Value:
     """A workload's parameter: a number when it reads as one."""
     for kind in (int, float):
@@ -143,6 +151,8 @@ def inputs(record: Record) -> dict[str, Value | None]:
     }
     for name in ("ack_base_ns", "ack_per_chunk_ns", "order", "delay_ms", "capacity"):
         out[name] = getattr(spec, name) if hints else None
+    out["checkpoint"] = _checkpoint(spec) if hints else None
+    out["stuck_after"] = (spec.stuck_after or "all") if hints else None
     for name, value in sorted((spec.params or {}).items()):
         out[PARAM + name] = _number(str(value))
     return out

@@ -113,8 +113,15 @@ def ack(spec: Spec) -> str:
 def host_model(spec: Spec) -> str:
     """Who decides when the host answers: on the virtual clock, and with a delay set, a model does."""
     if not spec.ack_base_ns and not spec.ack_per_chunk_ns:
-        return "host answers at once" if spec.clock == "virtual" else "host answers when it is done"
-    return f"modelled host: answers after {ack(spec)}"
+        out = "host answers at once" if spec.clock == "virtual" else "host answers when it is done"
+    else:
+        out = f"modelled host: answers after {ack(spec)}"
+    if spec.checkpoint_period_ns:
+        window, period = text.duration(spec.checkpoint_window_ns), text.duration(spec.checkpoint_period_ns)
+        out += f", not at all for {window} in every {period} (modelled checkpoint)"
+    if spec.stuck_after:
+        out += f", and nothing after {spec.stuck_after} batches (modelled dead device)"
+    return out
 
 
 def extra_mib(spec: Spec) -> float:

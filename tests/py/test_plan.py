@@ -153,6 +153,8 @@ def test_controls_come_along_unless_one_is_named(checkout: Checkout) -> None:
 
 FACTORS = {
     "ack-delay": (["5ms", "20ms+1ms"], ("ack_base_ns", [5_000_000, 20_000_000]), "hints"),
+    "checkpoint": (["10s/2s", "20s/1s"], ("checkpoint_window_ns", [1_000_000_000, 2_000_000_000]), "hints"),
+    "stuck-after": (["5", "20"], ("stuck_after", [5, 20]), "hints"),
     "buffer": (["16M", "32M"], ("extra_bytes", [16 << 20, 32 << 20]), "extra"),
     "mem": (["256M", "512M"], ("mem_bytes", [256 << 20, 512 << 20]), "all"),
     "order": (["0", "9"], ("order", [0, 9]), "hints"),
@@ -179,7 +181,7 @@ def test_every_factor_plans_right(checkout: Checkout, factor: str) -> None:
             assert [s["label"] for s in by_arm[arm]] == [arm], "once, under its own name"
             continue
         name = factor.removeprefix("param.")
-        assert {s["label"] for s in by_arm[arm]} == {f"{arm}-{name}.{v}" for v in values}
+        assert {s["label"] for s in by_arm[arm]} == {f"{arm}-{name}.{v.replace('/', '.')}" for v in values}
         if field:
             assert sorted(s[field[0]] for s in by_arm[arm]) == field[1]
         else:

@@ -12,7 +12,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 for word in run report list shell debug kernel qemu image bpf collectors patches check vm-check test \
 	lint format compile_commands FAST \
 	soak bench fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup \
-	WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CLOCK ACCEL SEED JOBS CONTROLS \
+	WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CHECKPOINT STUCK_AFTER CLOCK ACCEL SEED JOBS CONTROLS \
 	QUICK OUT RESULTS EXPERIMENT PARAM VCPUS ORDER DELAY_MS CAPACITY TIME_LIMIT HANG_LIMIT CELL; do
 	make help | grep -qw "$word"
 	ok $? "help names $word"
@@ -25,10 +25,11 @@ is "$(runner_line WORKLOAD=memcached)" \
 	"hintrun run --workload 'memcached' " \
 	"run passes on nothing that was not given"
 is "$(runner_line WORKLOAD=memcached EXPERIMENT=delay ARMS='none buffer' CONTROLS=without REPEATS=5 MEM=1G BUFFER=128M \
-	ACK_DELAY=200ms+1ms CLOCK=real ACCEL=kvm SEED=7 JOBS=2 VCPUS=2 ORDER=0 DELAY_MS=100 CAPACITY=16 \
+	ACK_DELAY=200ms+1ms CHECKPOINT=10s/2s STUCK_AFTER=5 \
+	CLOCK=real ACCEL=kvm SEED=7 JOBS=2 VCPUS=2 ORDER=0 DELAY_MS=100 CAPACITY=16 \
 	TIME_LIMIT=60s HANG_LIMIT=9s QUICK=1 PARAM='rate=400 threads=2' OUT=results/x)" \
 	"hintrun run --workload 'memcached' --experiment 'delay' --arms 'none buffer' --controls 'without' --repeats '5'\
- --mem '1G' --buffer '128M' --ack-delay '200ms+1ms' --clock 'real' --accel 'kvm' --seed '7'\
+ --mem '1G' --buffer '128M' --ack-delay '200ms+1ms' --checkpoint '10s/2s' --stuck-after '5' --clock 'real' --accel 'kvm' --seed '7'\
  --jobs '2' --vcpus '2' --order '0' --delay-ms '100' --capacity '16' --time-limit '60s'\
  --hang-limit '9s' --quick --param 'rate=400' --param 'threads=2' --out 'results/x'" \
 	"run passes on every variable"

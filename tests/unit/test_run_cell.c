@@ -136,6 +136,18 @@ int main(void)
 	ok(cell__guest_seed(&d) != cell__guest_seed(&c), "and is another for the next");
 	cell__free(&d);
 
+	ok(!strstr(c.text, "checkpoint") && !strstr(c.text, "stuck"),
+	   "a host model that is not asked for is not in the text");
+	make_cell(&d);
+	d.checkpoint_period_ns = 10000000000;
+	d.checkpoint_window_ns = 2000000000;
+	d.stuck_after = 7;
+	ok(!cell__seal(&d), "seal one with checkpoints");
+	ok(strstr(d.text, "\"checkpoint_window_ns\": 2000000000,") && strstr(d.text, "\"stuck_after\": 7"),
+	   "one that is asked for is");
+	test_load(&d);
+	cell__free(&d);
+
 	env = cell__env(&c);
 	ok(env && strstr(env, "HINT_ARM='buffer'\n"), "environment: arm");
 	ok(env && strstr(env, "HINT_MEM_BYTES=536870912\n"), "environment: X, not X + B");

@@ -44,6 +44,18 @@ int main(void)
 	ok(settings__set(&s, "ack-delay", "1ms+x", "test"), "a bad second part");
 	is_u64(s.ack_base_ns, 150000000, "leaves the first as it was");
 
+	ok(!settings__set(&s, "checkpoint", "10s/2s", "test"), "a checkpoint");
+	is_u64(s.checkpoint_period_ns, 10000000000, "its period");
+	is_u64(s.checkpoint_window_ns, 2000000000, "its window");
+	ok(settings__set(&s, "checkpoint", "2s/2s", "test"), "refused: a window as long as the period");
+	ok(settings__set(&s, "checkpoint", "10s", "test"), "refused: no window");
+	ok(settings__set(&s, "checkpoint", "10s/", "test"), "refused: an empty window");
+	ok(settings__set(&s, "checkpoint", "2h/1s", "test"), "refused: a unit there is not");
+	ok(settings__set(&s, "checkpoint", "3601s/1s", "test"), "refused: more than an hour");
+	is_u64(s.checkpoint_window_ns, 2000000000, "all of which leave it as it was");
+	ok(!settings__set(&s, "checkpoint", "0", "test"), "none");
+	is_u64(s.checkpoint_period_ns, 0, "and that is none");
+
 	ok(!settings__set_param(&s, "rate", "400", "test"), "a parameter");
 	ok(settings__set_param(&s, "Rate", "400", "test"), "refused: a capital");
 	ok(settings__set_param(&s, "rate", "4'00", "test"), "refused: a quote");

@@ -38,6 +38,17 @@ def _ack(spec: Spec) -> str:
     return f"{base}+{_unit(spec.ack_per_chunk_ns, TIMES)}" if spec.ack_per_chunk_ns else base
 
 
+def _host(spec: Spec) -> list[tuple[str, str]]:
+    """What else the host was modelled to do; nothing in most runs."""
+    out = []
+    if spec.checkpoint_period_ns:
+        period, window = _unit(spec.checkpoint_period_ns, TIMES), _unit(spec.checkpoint_window_ns, TIMES)
+        out.append(("checkpoint", f"{period}/{window}"))
+    if spec.stuck_after:
+        out.append(("stuck-after", str(spec.stuck_after)))
+    return out
+
+
 def is_own(workload: str) -> bool:
     """Not one of the toolkit's: the record has its name, not where it lies."""
     return not (WORKLOADS / workload / "run").is_file()
@@ -64,6 +75,7 @@ def options(specs: Sequence[Spec]) -> list[tuple[str, str]]:
     hinting = [s for s in specs if s.raw.get("device")] or list(specs)
     out += [
         ("ack-delay", _ack(hinting[0])),
+        *_host(hinting[0]),
         ("clock", first.clock),
         ("accel", first.accel),
         ("seed", str(min(s.seed for s in specs))),

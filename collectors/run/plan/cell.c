@@ -17,7 +17,8 @@
 #define MAX_PARAMS		64
 
 /* How each input is stored; the order is of no importance, the text is sorted. */
-enum input_type { IN_NAME, IN_WORD, IN_HASH, IN_U64, IN_UINT, IN_STRINGS };
+/* IN_OPTION: a number that is left out while it is 0, so that cells without keep their names. */
+enum input_type { IN_NAME, IN_WORD, IN_HASH, IN_U64, IN_UINT, IN_OPTION, IN_STRINGS };
 
 static const struct input {
 	const char *key;
@@ -41,6 +42,9 @@ static const struct input {
 	NUM(capacity, IN_UINT, 1, CELL_CAPACITY_MAX),
 	NUM(ack_base_ns, IN_U64, 0, 3600 * NSEC_PER_SEC),
 	NUM(ack_per_chunk_ns, IN_U64, 0, 3600 * NSEC_PER_SEC),
+	NUM(checkpoint_period_ns, IN_OPTION, 1, 3600 * NSEC_PER_SEC),
+	NUM(checkpoint_window_ns, IN_OPTION, 1, 3600 * NSEC_PER_SEC),
+	NUM(stuck_after, IN_OPTION, 1, UINT32_MAX),
 	STR(clock, IN_NAME),
 	STR(accel, IN_NAME),
 	NUM(seed, IN_U64, 0, UINT32_MAX),
@@ -85,9 +89,12 @@ json_t *cell__spec(const struct cell *c)
 		const struct input *in = &inputs[i];
 		json_t *v;
 
+		if (in->type == IN_OPTION && !field_num(c, in))
+			continue;
 		switch (in->type) {
 		case IN_U64:
 		case IN_UINT:
+		case IN_OPTION:
 			v = json_integer((json_int_t)field_num(c, in));
 			break;
 		case IN_STRINGS:
@@ -223,6 +230,10 @@ static bool field_load(struct cell *c, const struct input *in, json_t *v)
 	const char *s = json_string_value(v);
 
 	switch (in->type) {
+	case IN_OPTION:
+		if (!v)
+			return true;
+		/* fall through */
 	case IN_U64:
 	case IN_UINT:
 		if (!json_is_integer(v) || json_integer_value(v) < 0 ||
@@ -254,7 +265,7 @@ int cell__load(struct cell *c, const char *path)
 	json_error_t why;
 	json_t *spec;
 	char *text;
-	size_t len, i;
+	size_t len, i, nr_fields;
 	int err;
 
 	memset(c, 0, sizeof(*c));
@@ -277,9 +288,12 @@ int cell__load(struct cell *c, const char *path)
 			   path, CELL_SCHEMA);
 		goto out;
 	}
-	if (json_object_size(spec) != ARRAY_SIZE(inputs) + 1) {
-		say__error("%s: has %zu fields, a cell has %zu", path,
-			   json_object_size(spec), ARRAY_SIZE(inputs) + 1);
+	nr_fields = 1;			/* schema */
+	for (i = 0; i < ARRAY_SIZE(inputs); i++)
+		nr_fields += inputs[i].type != IN_OPTION || json_object_get(spec, inputs[i].key);
+	if (json_object_size(spec) != nr_fields) {
+		say__error("%s: has %zu fields, a cell like it has %zu", path,
+			   json_object_size(spec), nr_fields);
 		goto out;
 	}
 	for (i = 0; i < ARRAY_SIZE(inputs); i++) {
@@ -291,6 +305,10 @@ int cell__load(struct cell *c, const char *path)
 	if ((strcmp(c->clock, "virtual") && strcmp(c->clock, "real")) ||
 	    (strcmp(c->accel, "tcg") && strcmp(c->accel, "kvm"))) {
 		say__error("%s: clock must be virtual or real, accel tcg or kvm", path);
+		goto out;
+	}
+	if (c->checkpoint_window_ns && c->checkpoint_window_ns >= c->checkpoint_period_ns) {
+		say__error("%s: checkpoint_window_ns must be less than checkpoint_period_ns", path);
 		goto out;
 	}
 	err = cell__seal(c);

@@ -44,6 +44,9 @@ struct cell {
 	unsigned int capacity;		/* chunks in a batch, at most */
 	uint64_t ack_base_ns;		/* host model: answer to a batch ... */
 	uint64_t ack_per_chunk_ns;	/* ... and per chunk in it */
+	uint64_t checkpoint_period_ns;	/* it answers nothing in the first ... */
+	uint64_t checkpoint_window_ns;	/* ... of each but the first; 0: none */
+	uint64_t stuck_after;		/* batches it answers, 0: all */
 	char clock[8];			/* "virtual" or "real" */
 	char accel[4];			/* "kvm" or "tcg" */
 	uint64_t seed;

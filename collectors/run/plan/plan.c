@@ -335,6 +335,9 @@ static int make_cell(struct cell *c, const struct experiment *e, const struct ma
 	c->delay_ms = (unsigned int)s->delay_ms;
 	c->ack_base_ns = s->ack_base_ns;
 	c->ack_per_chunk_ns = s->ack_per_chunk_ns;
+	c->checkpoint_period_ns = s->checkpoint_period_ns;
+	c->checkpoint_window_ns = s->checkpoint_window_ns;
+	c->stuck_after = s->stuck_after;
 	c->seed = s->seed;
 	c->repeat = repeat;
 	strcpy(c->accel, base->accel);
@@ -378,9 +381,8 @@ static int apply_factors(struct settings *varied, const struct experiment *e,
 }
 
 /*
- * Take the new cell, which lies behind the last one, unless it is there
- * already. Two cells of one label would be taken for one: characters that a
- * label cannot have may have made their values alike.
+ * Take the new cell, which lies behind the last one, unless it is there already. Two cells of
+ * one label would be taken for one: what a label cannot have may have made their values alike.
  */
 static int keep_cell(struct plan *p)
 {

@@ -11,9 +11,19 @@
 #include "run/util.h"
 
 #define MAX_ACK_NS	(600 * NSEC_PER_SEC)
+#define MAX_PERIOD_NS	(3600 * NSEC_PER_SEC)
 #define MAX_PARAMS	64
 
-enum setting_type { SET_TEXT, SET_WORD, SET_SIZE, SET_COUNT, SET_TIME, SET_FLAG, SET_ACK };
+enum setting_type {
+	SET_TEXT,
+	SET_WORD,
+	SET_SIZE,
+	SET_COUNT,
+	SET_TIME,
+	SET_FLAG,
+	SET_ACK,
+	SET_CHECKPOINT
+};
 
 static const struct setting {
 	const char *name;
@@ -42,6 +52,11 @@ static const struct setting {
 	{ "ack-delay", SET_ACK, AT(ack_delay), 0, 0, 0,
 	  "0, or DURATION[+DURATION] such as 200ms or 200ms+1ms, at most 600s",
 	  "model of a slow host: answer to a batch, plus per chunk", FACTOR_HINTS },
+	{ "checkpoint", SET_CHECKPOINT, AT(checkpoint), 0, 0, 0,
+	  "0, or PERIOD/WINDOW such as 10s/2s, the window shorter, at most 3600s",
+	  "model of a host that answers nothing in a window of each period", FACTOR_HINTS },
+	{ "stuck-after", SET_COUNT, AT(stuck_after), 0, UINT32_MAX, 1, "0 to 4294967295",
+	  "model of a host that answers so many batches and no more (0: all)", FACTOR_HINTS },
 	{ "clock", SET_WORD, AT(clock), 0, 0, 0, "auto|virtual|real",
 	  "guest time: instructions executed, or wall time", FACTOR_NONE },
 	{ "accel", SET_WORD, AT(accel), 0, 0, 0, "auto|kvm|tcg", "accelerator", FACTOR_NONE },
@@ -112,6 +127,9 @@ bool settings__same(const struct settings *a, const struct settings *b, const ch
 	if (def->type == SET_ACK)
 		return a->ack_base_ns == b->ack_base_ns &&
 		       a->ack_per_chunk_ns == b->ack_per_chunk_ns;
+	if (def->type == SET_CHECKPOINT)
+		return a->checkpoint_period_ns == b->checkpoint_period_ns &&
+		       a->checkpoint_window_ns == b->checkpoint_window_ns;
 	return !memcmp((const char *)a + def->offset, (const char *)b + def->offset, def->size);
 }
 
@@ -179,6 +197,28 @@ static int set_ack(struct settings *s, const char *value)
 	return 0;
 }
 
+static int set_checkpoint(struct settings *s, const char *value)
+{
+	char period[sizeof(s->checkpoint)];
+	uint64_t period_ns = 0, window_ns = 0;
+	char *slash;
+
+	if (str__fmt(period, sizeof(period), "%s", value))
+		return -EINVAL;
+	slash = strchr(period, '/');
+	if (slash)
+		*slash++ = '\0';
+	else if (strcmp(value, "0"))
+		return -EINVAL;
+	if (slash && (num__duration_ns(period, 1, MAX_PERIOD_NS, &period_ns) ||
+		      num__duration_ns(slash, 1, period_ns - 1, &window_ns)))
+		return -EINVAL;
+	strcpy(s->checkpoint, value);
+	s->checkpoint_period_ns = period_ns;
+	s->checkpoint_window_ns = window_ns;
+	return 0;
+}
+
 static int set_number(const struct setting *def, void *p, const char *value)
 {
 	uint64_t v;
@@ -226,6 +266,9 @@ int settings__set(struct settings *s, const char *name, const char *value, const
 		break;
 	case SET_ACK:
 		err = set_ack(s, value);
+		break;
+	case SET_CHECKPOINT:
+		err = set_checkpoint(s, value);
 		break;
 	default:
 		err = set_number(def, p, value);

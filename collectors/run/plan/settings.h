@@ -24,6 +24,10 @@ struct settings {
 	uint64_t buffer_bytes;
 	uint64_t ack_base_ns;
 	uint64_t ack_per_chunk_ns;
+	char checkpoint[64];		/* as given */
+	uint64_t checkpoint_period_ns;	/* 0: none */
+	uint64_t checkpoint_window_ns;
+	uint64_t stuck_after;		/* 0: never */
 	uint64_t seed;
 	uint64_t jobs;			/* 0: decided by the runner */
 	uint64_t vcpus;

@@ -109,7 +109,8 @@ static int64_t last_certain_ns(const struct cell *c, const struct guest *g)
 	int64_t longest_ns, end;
 	uint32_t i;
 
-	longest_ns = (int64_t)(c->ack_base_ns + c->capacity * c->ack_per_chunk_ns + NSEC_PER_SEC);
+	longest_ns = (int64_t)(c->ack_base_ns + c->capacity * c->ack_per_chunk_ns +
+			       c->checkpoint_window_ns + NSEC_PER_SEC);
 	end = (int64_t)g->trace_last_ns - longest_ns;
 	/* Batches are out one at a time: when one is done, all before it are. */
 	for (i = 0; i < g->nr_batches; i++)

@@ -27,6 +27,14 @@ static int add_fields(char *buf, size_t size, json_t *fields, const char *betwee
 	return 0;
 }
 
+/* A property that a cell may do without, whose command line is then as it ever was. */
+static int add_number(char *buf, size_t size, const char *property, uint64_t value)
+{
+	size_t n = strlen(buf);
+
+	return value ? str__fmt(buf + n, size - n, ",%s=%" PRIu64, property, value) : 0;
+}
+
 /*
  * Without a tracer the device itself says what came when: every batch, and every
  * write to a port of the guest, in the order in which QEMU saw them (qemu.log).
@@ -58,6 +66,12 @@ int cell_machine__init(struct cell_machine *cm, const struct cell *c, const stru
 	       str__fmt(cm->balloon, sizeof(cm->balloon), "x-report-ack-base-ns=%" PRIu64
 			",x-report-ack-per-chunk-ns=%" PRIu64, c->ack_base_ns,
 			c->ack_per_chunk_ns) ?:
+	       add_number(cm->balloon, sizeof(cm->balloon), "x-report-checkpoint-period-ns",
+			  c->checkpoint_period_ns) ?:
+	       add_number(cm->balloon, sizeof(cm->balloon), "x-report-checkpoint-window-ns",
+			  c->checkpoint_window_ns) ?:
+	       add_number(cm->balloon, sizeof(cm->balloon), "x-report-stuck-after",
+			  c->stuck_after) ?:
 	       add_fields(cm->append, sizeof(cm->append), c->kernel_params, " ") ?:
 	       add_fields(cm->balloon, sizeof(cm->balloon), c->device, ",");
 }
