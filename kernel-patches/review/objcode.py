@@ -33,6 +33,8 @@ SYMBOL = re.compile(r"^([0-9a-f]{16}) .{7} (\S+)\t([0-9a-f]{16}) (?:\.hidden )?(
 TARGET = re.compile(r"\b[0-9a-f]+ (<[^>]+>)")
 # Static variables of functions carry a number that counts declarations.
 NUMBERED = re.compile(r"\.\d+$")
+# So do names that have to be unique; objdump takes one for the nearest symbol of a call.
+UNIQUE = re.compile(r"(__UNIQUE_ID_\w*?)\d+\b")
 
 
 @dataclass
@@ -122,7 +124,7 @@ class Object:
                     break
                 after = insns[pos + 1][0] if pos + 1 < len(insns) else stop
                 end = min(after, stop)
-                text = TARGET.sub(r"\1", re.sub(r"\s+#.*", "", text))
+                text = UNIQUE.sub(r"\1N", TARGET.sub(r"\1", re.sub(r"\s+#.*", "", text)))
                 function.code.append(" ".join(text.split()))
                 function.code += [self._reference(reloc, end) for reloc in relocs]
                 function.nr_insns += 1

@@ -40,6 +40,11 @@ is "$(compare moved)" "new moved,functions 5," \
 	"code, data and strings at other places do not count; a new function does"
 is "$(compare string)" "differs text,functions 4," "another string does"
 is "$(compare number)" "differs constant,functions 4," "another constant does"
+unique() { # NUMBER: a call as it is compared, which objdump shows by the nearest name
+	PYTHONPATH=$top/kernel-patches/review python3 -B -c "import objcode
+print(objcode.UNIQUE.sub(r'\\1N', 'call 69 <__UNIQUE_ID_a$1+0x1>'))"
+}
+is "$(unique 678)" "$(unique 679)" "nor does the number that makes a name unique"
 is "$("$top/kernel-patches/review/objcode.py" "$tmp/moved.o" "$tmp/base.o" | cut -f 1,2,5,6 | head -n 1)" \
 	"gone	moved	0	0" "a function that went is named, with no code"
 out=$("$top/kernel-patches/review/objcode.py" "$tmp/base.o" "$tmp/none.o" 2>&1)

@@ -40,4 +40,5 @@ if __name__ == "__main__":
                     SOAK, GUEST / "hinttrace")
     sys.exit(guestvm.main_of(check_watched, lifecycle.check_load, lifecycle.check_batch_out, lifecycle.check_suspend,
                              memory.check_offline, memory.check_plug, buffer.check_load,
-                             controls.check_keep, controls.check_oom_wait, *HOSTILE_CHECKS))
+                             controls.check_keep, controls.check_oom_wait, controls.check_dump,
+                             *HOSTILE_CHECKS))
