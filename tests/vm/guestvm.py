@@ -285,6 +285,12 @@ class Guest:
         return self.balloon("hint-stats")  # type: ignore[return-value]
 
 
+def reportable_mib(guest: Guest) -> int:
+    """Free blocks of order 9 and 10, but in ZONE_DMA, and the buffer."""
+    free = int(guest.sh("awk '$4 != \"DMA\" { n += 2 * $(NF - 1) + 4 * $NF } END { print n }' /proc/buddyinfo"))
+    return free + guest.number("buffer_held_pages") // 256
+
+
 def accounting(guest: Guest) -> dict[str, int]:
     """What must add up: memory managed and buffer held, in pages."""
     # The worker may be filling the buffer: again until that stands still.

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import guestvm
 from guestvm import (BUILD, DRIVER, GUEST, KERNEL, MIB, PARAM, ROOTFS, SOAK, SYSFS, Guest,
-                     GuestError, Scratch, Tap, accounting)
+                     GuestError, Scratch, Tap, accounting, reportable_mib)
 from lifecycle import DEVICE, FAST, settled, soak_ok, sum_is
 from tap import wait_until
 
@@ -78,12 +78,6 @@ def free_mib(guest: Guest) -> int:
     return int(guest.sh("sync; echo 3 >/proc/sys/vm/drop_caches\n"
                         "awk '$1 == \"nr_free_pages\" || $1 == \"count:\" { n += $2 } "
                         "END { print n }' /proc/zoneinfo")) // 256
-
-
-def reportable_mib(guest: Guest) -> int:
-    """Free blocks of order 9 and 10, but in ZONE_DMA, and the buffer."""
-    free = int(guest.sh("awk '$4 != \"DMA\" { n += 2 * $(NF - 1) + 4 * $NF } END { print n }' /proc/buddyinfo"))
-    return free + guest.number("buffer_held_pages") // 256
 
 
 def uninterruptible(guest: Guest) -> str:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Real guests unlike those of the default run: in wall time, with two CPUs,
-# another size, another workload, nothing to do. The numbers of each record
+# another size, another workload, another host, nothing to do. The numbers of each record
 # must be able to be true together, and each cell must count. Prints TAP.
 set -u
 # shellcheck source=../sh/tap.sh
@@ -79,6 +79,10 @@ holds 2 "waves, real clock, two cpus" --workload "$tmp/waves" --arms "reporting 
 	--clock real --vcpus 2 --mem 256M --buffer 32M --ack-delay 300ms
 holds 1 "waves, virtual clock, a large guest" --workload "$tmp/waves" --arms reporting \
 	--clock virtual --mem 2G
+holds 2 "waves, a host with checkpoints" --workload "$tmp/waves" --arms "reporting buffer" \
+	--clock virtual --ack-delay 5ms --checkpoint 4s/2s
+holds 1 "waves, a host that died" --workload "$tmp/waves" --arms reporting \
+	--clock virtual --ack-delay 5ms --stuck-after 2
 holds 2 "nothing to do, real clock" --workload "$tmp/idle" --arms "none buffer" --clock real \
 	--mem 300M
 finish

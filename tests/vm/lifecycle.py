@@ -15,7 +15,7 @@ import time
 
 import guestvm
 from guestvm import (DRIVER, GUEST, KERNEL, MIB, QEMU, ROOTFS, SOAK, SYSFS, Guest, GuestError,
-                     Scratch, Tap, accounting)
+                     Scratch, Tap, accounting, reportable_mib)
 
 REPORTING = "free-page-reporting=on"
 BUFFER = f"{REPORTING},hint-buffer-size=64M"
@@ -265,6 +265,19 @@ def check_suspend(tap: Tap, scratch: Scratch) -> None:
                        f"was {whole}, is {now}\n{before} and {guest.device()}")
         soak_ok(tap, guest, "suspend")
         whole_again(tap, guest, "suspend")
+
+        # At rest the host knows all there is; a device that was restored may know nothing.
+        guest.flush()
+        before = guest.device()["bytes-received"]
+        guest.flush()
+        idle = (guest.device()["bytes-received"] - before) // MIB
+        there = reportable_mib(guest)
+        before = guest.device()["bytes-received"]
+        suspend(guest, "devices")
+        guest.flush()
+        anew = (guest.device()["bytes-received"] - before) // MIB
+        tap.ok(idle <= there // 8 and anew >= there * 3 // 4, "suspend: what was reported is reported anew",
+               f"{anew} MiB of {there}, {idle} MiB before")
 
         frozen = "PM: suspend debug: Waiting for 4 second"
         for mib in (32, 64):
