@@ -20,6 +20,7 @@ examples:
   python3 -m analysis report results/memcached
   python3 -m analysis report results/memcached --out /tmp/report.html --allow-loss
   python3 -m analysis judge results/memcached/CELL/record.jsonl | jq .verdict
+  hinttrace -j >trace.jsonl; python3 -m analysis judge trace.jsonl
   python3 -m analysis bench results/bench
 
 exit status:
@@ -72,13 +73,18 @@ def judge(path: Path) -> int:
     from analysis.judge import gfp
     from analysis.judge.judge import judge_event
     from analysis.judge.watermark import arithmetic
-    from analysis.record.load import load_record
+    from analysis.record.load import load_events
 
-    record = load_record(path, stall_state=True)
-    if not record.spec.traced:
+    events = load_events(path)
+    if not events.traced:
         print(f"analysis: {path}: a run without a tracer: there is nothing to judge", file=sys.stderr)
         return EXIT_OK
-    for event in sorted((*record.shortages, *record.judged_stalls), key=lambda e: (e.t_ns, e.line)):
+    if events.cut:
+        print(
+            f"analysis: {path}: the tracer's last line is not there: what came later is not judged",
+            file=sys.stderr,
+        )
+    for event in events.found:
         j = judge_event(event)
         line = {
             "t_ns": event.t_ns,
@@ -122,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("results", type=Path, metavar="RESULTS_DIR")
     p.add_argument("--out", type=Path, help="the HTML file (default: RESULTS_DIR/report.html)")
     p.add_argument("--allow-loss", action="store_true", help="count runs in which the tracer lost events")
-    p = commands.add_parser("judge", help="verdict on every event of a record, as JSON lines")
+    p = commands.add_parser("judge", help="verdict on every event of a record or of `hinttrace -j`, as JSON lines")
     p.add_argument("record", type=Path, metavar="RECORD")
     p = commands.add_parser("bench", help="write bench.html and bench.json for the folder of bench/run.sh")
     p.add_argument("results", type=Path, metavar="RESULTS_DIR")

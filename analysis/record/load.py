@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 MAX_CELLS = 10_000
 MAX_CELL_DEPTH = 3
+
+# What the tracer may write first: its probes, the edge, a sample; filtered by kind, an event.
+STREAM_FIRST = ("log", "tracer", "sample", "event", "loss", "hist")
 
 ARTEFACT = re.compile(r"(guest-([1-9]|1[0-5])/)?[A-Za-z0-9_][A-Za-z0-9._-]*")
 
@@ -96,6 +100,7 @@ class _Builder:
         self.path = path
         self.stall_state = stall_state
         self.schema = 0
+        self.is_stream = False
         self.run: dict[str, Any] = {}
         self.guests = range(0)
         self.parse = parse_object
@@ -160,10 +165,18 @@ class _Builder:
 
     def _new_hist(self, h: Hist, place: Place) -> Hist:
         # A workload that runs the tracer itself may do so several times.
-        traced = self.run["spec"].traced
+        traced = self.is_stream or self.run["spec"].traced
         if traced and any((g.guest, g.name) == (h.guest, h.name) for g in self.lists[Hist]):
             raise bad(place, "name", f"second histogram {h.name!r}")
         return h
+
+    def first_of_stream(self) -> None:
+        """What `hinttrace -j` writes: one guest, today's fields, and nothing of a run."""
+        self.is_stream = True
+        self.schema = DESCRIPTION.schema
+        self.guests = range(1)
+        self.parse = ZoneReader(self.schema, () if self.stall_state else STALLS).parse
+        self._prepare()
 
     def first(self, o: Line, place: Place) -> None:
         if o.get("type") != "run":
@@ -228,6 +241,13 @@ class _Builder:
             found.sort(key=lambda x: x.t_ns)
         return tuple(found)
 
+    def events(self) -> Events:
+        """What a verdict is found on, of a stream or of a finished record."""
+        cut = self.is_stream and not any(e.edge == "end" for e in self.lists[TracerEdge])
+        found = [*self._list(Shortage), *self._list(_FullStall)]
+        found.sort(key=lambda e: (e.t_ns, e.line))
+        return Events(tuple(found), self.is_stream or self.run["spec"].traced, cut)
+
     def record(self, last_line: int) -> Record:
         if not self.schema:
             raise BadRecord(self.path, 0, "", "empty record")
@@ -279,6 +299,34 @@ def load_record(path: Path, stall_state: bool = False) -> Record:
     for number, data in read_lines(path):
         builder.add(builder.parse(data, path, number), (path, number, ""))
     return builder.record(number)
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events that memory was short for, in full, by time."""
+
+    found: tuple[Shortage, ...]
+    traced: bool
+    cut: bool  # a tracer's own stream that does not say its end
+
+
+def load_events(path: Path) -> Events:
+    """Those of a record, or of what `hinttrace -j` wrote; raises BadRecord or OSError.
+
+    A stream may have been cut at any byte: its last line counts only when it is whole.
+    """
+    builder = _Builder(path, stall_state=True)
+    number = 0
+    for number, data in read_lines(path):
+        if builder.is_stream and not data.endswith(b"\n"):
+            break
+        line = builder.parse(data, path, number)
+        if number == 1 and line.get("type") in STREAM_FIRST:
+            builder.first_of_stream()
+        builder.add(line, (path, number, ""))
+    if not builder.is_stream:
+        builder.record(number)
+    return builder.events()
 
 
 def _load_cell(folder: Path) -> Cell:
