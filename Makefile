@@ -200,7 +200,7 @@ hinttrace_src := $(wildcard collectors/trace/*.c)
 hintsay_src := collectors/guest/hintsay.c
 hintrun_src := $(wildcard collectors/run/*.c collectors/run/*/*.c)
 
-hinttrace_libs := -lbpf -lelf -lz
+hinttrace_libs := -ljansson -lbpf -lelf -lz
 hintsay_libs := -lm
 hintrun_libs := -ljansson -lnettle -lm -pthread
 

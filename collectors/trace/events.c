@@ -338,5 +338,7 @@ int events__handle(void *ctx, void *data, size_t size)
 		count_line(e, probe, put_event(e, data));
 	if (e->out->human && probe != PROBE_SAMPLE)
 		text__event(stdout, data, s && is_own(e, data, s));
+	if (e->screen)
+		screen__record(e->screen, data, s && is_own(e, data, s));
 	return 0;
 }

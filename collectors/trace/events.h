@@ -7,12 +7,14 @@
 
 #include "../bpf/hint_rec.h"
 #include "trace/out.h"
+#include "trace/screen.h"
 
 /* Records from the ring buffers become lines. What did not become one is counted by probe. */
 #define EVENTS_MAX_OWN	16
 
 struct events {
 	struct out *out;
+	struct screen *screen;		/* for people, or NULL */
 	__u32 tgid;			/* of this process; its events are its own */
 	const char *own[EVENTS_MAX_OWN];	/* names of further tasks of the toolkit */
 	unsigned int nr_own;

@@ -26,6 +26,8 @@
 #include "trace/opts.h"
 #include "trace/out.h"
 #include "trace/proc.h"
+#include "trace/replay.h"
+#include "trace/screen.h"
 #include "trace/totals.h"
 
 #define EXIT_LOST	1
@@ -39,6 +41,7 @@ struct tracer {
 	struct loaded loaded;
 	struct out out;
 	struct events events;
+	struct screen screen;
 	struct proc_sampler sampler;
 	struct totals totals;
 	struct memory memory;
@@ -152,7 +155,7 @@ static int prepare(struct tracer *t)
 static int attach(struct tracer *t)
 {
 	const struct opts *o = &t->opts;
-	int err = loaded__attach(&t->loaded, out__wants_json(&t->out) ? o->interval_ns : 0);
+	int err = loaded__attach(&t->loaded, o->interval_ns);
 
 	return !err && o->strict ? check_strict() : err;
 }
@@ -222,6 +225,7 @@ static void wait_and_take(struct tracer *t, __u64 wait_ns)
 
 	ppoll(&events, 1, wait_ns == ~0ULL ? NULL : &ts, &t->waiting_mask);
 	take_records(t, false);
+	screen__tick(&t->screen, time__now_ns());
 }
 
 static void run(struct tracer *t)
@@ -237,6 +241,10 @@ static void run(struct tracer *t)
 		next = now + step;
 	while (!stopping && now < end) {
 		__u64 until = next < end ? next : end;
+
+		/* An incident is printed once it is over. */
+		if (screen__waits(&t->screen) && until > now + SCREEN_QUIET_NS)
+			until = now + SCREEN_QUIET_NS;
 
 		wait_and_take(t, until == ~0ULL ? until : until - now);
 		now = time__now_ns();
@@ -282,6 +290,7 @@ static int finish(struct tracer *t)
 	events__end_samples(&t->events);
 	loaded__detach(&t->loaded, OBJ_ALLOCFAIL);
 	take_records(t, true);
+	screen__end(&t->screen);
 	t->out.memory = NULL;
 	put_open_batch(t);
 	err = totals__put_hists(&t->totals, &t->loaded, &t->out);
@@ -306,6 +315,8 @@ static int trace(struct tracer *t)
 	int status = EXIT_INFRA;
 
 	t->events.out = &t->out;
+	t->screen.to = stdout;
+	t->events.screen = !o->json && !o->stream ? &t->screen : NULL;
 	t->events.tgid = (__u32)getpid();
 	t->events.nr_own = o->nr_own;
 	memcpy(t->events.own, o->own, sizeof(o->own));
@@ -369,6 +380,8 @@ int main(int argc, char **argv)
 		probes__print(stdout);
 		return 0;
 	}
+	if (t.opts.mode == MODE_REPLAY)
+		return replay__file(t.opts.replay, t.opts.json) ? EXIT_USAGE : 0;
 	catch_signals(&t.waiting_mask);
 	return trace(&t);
 }

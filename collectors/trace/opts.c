@@ -35,6 +35,8 @@ static const char help_text[] =
 "      --own NAME        tasks of this name belong to the toolkit, as hinttrace does:\n"
 "                        what they ask for is marked; several are allowed\n"
 "      --unprotected     do not lock memory, do not leave the OOM killer's list\n"
+"      --replay FILE     print the screens of the kills in FILE, a record or what -j\n"
+"                        wrote; with -j a line of verdict for each kill\n"
 "What there is\n"
 "      --list            events and histograms\n"
 "      --list-fields     what the line of each event holds: kind, name, form\n"
@@ -61,13 +63,14 @@ static const char help_text[] =
 enum {
 	OPT_STREAM = 256, OPT_INTERVAL, OPT_READY, OPT_OBJECTS, OPT_PINNED, OPT_STRICT,
 	OPT_UNPROTECTED, OPT_LIST, OPT_LIST_PROBES,
-	OPT_LIST_FIELDS, OPT_OWN, OPT_DRY_RUN,
+	OPT_LIST_FIELDS, OPT_OWN, OPT_DRY_RUN, OPT_REPLAY,
 };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, 'j' },
 	{ "stream", required_argument, NULL, OPT_STREAM },
 	{ "interval", required_argument, NULL, OPT_INTERVAL },
+	{ "replay", required_argument, NULL, OPT_REPLAY },
 	{ "ready", required_argument, NULL, OPT_READY },
 	{ "duration", required_argument, NULL, 'd' },
 	{ "objects", required_argument, NULL, OPT_OBJECTS },
@@ -151,6 +154,10 @@ static int parse_one(struct opts *o, int c)
 		return 0;
 	case OPT_READY:
 		o->ready = optarg;
+		return 0;
+	case OPT_REPLAY:
+		o->replay = optarg;
+		o->mode = MODE_REPLAY;
 		return 0;
 	case OPT_STRICT:
 		o->strict = true;

@@ -9,7 +9,8 @@
 #include "trace/events.h"
 #include "trace/load.h"
 
-enum trace_mode { MODE_TRACE, MODE_LIST, MODE_LIST_PROBES, MODE_LIST_FIELDS, MODE_DRY_RUN };
+enum trace_mode { MODE_TRACE, MODE_LIST, MODE_LIST_PROBES, MODE_LIST_FIELDS, MODE_DRY_RUN,
+		  MODE_REPLAY };
 
 struct opts {
 	enum trace_mode mode;
@@ -20,6 +21,7 @@ struct opts {
 	unsigned int nr_own;
 	const char *stream;
 	const char *ready;
+	const char *replay;
 	__u64 duration_ns;	/* 0: until a signal */
 	__u64 interval_ns;
 	bool json;

@@ -4,7 +4,7 @@
 
 #define MIB_PAGES 256.0 /* 4 KiB pages */
 
-static void put_task(FILE *to, const char *comm, __u32 pid)
+void text__task(FILE *to, const char *comm, __u32 pid)
 {
 	for (int i = 0; i < HINT_COMM_LEN && comm[i]; i++) {
 		unsigned char c = comm[i];
@@ -20,7 +20,7 @@ static void put_task(FILE *to, const char *comm, __u32 pid)
 }
 
 /* What kept the request from memory that may well have been free. */
-static void put_bound(FILE *to, const struct shortage *s)
+void text__bound(FILE *to, const struct shortage *s)
 {
 	static const char *const by[] = {
 		[HINT_CPUSET] = "its cpuset",
@@ -51,7 +51,7 @@ static void put_shortage(FILE *to, const struct shortage *s)
 		(double)s->uncompensated_pages / MIB_PAGES);
 	if (s->batch_age_ns)
 		fprintf(to, " batch out for %.3f ms", (double)s->batch_age_ns / 1e6);
-	put_bound(to, s);
+	text__bound(to, s);
 }
 
 void text__event(FILE *to, const struct rec_hdr *hdr, bool own)
@@ -64,7 +64,7 @@ void text__event(FILE *to, const struct rec_hdr *hdr, bool own)
 	const struct direct_reclaim_rec *stall = (const void *)hdr;
 
 	fprintf(to, "%12.6f %-18s ", (double)hdr->t_ns / 1e9, rec__kind(hdr->type));
-	put_task(to, hdr->comm, hdr->tgid);
+	text__task(to, hdr->comm, hdr->tgid);
 	putc(' ', to);
 	switch (hdr->type) {
 	case REC_BATCH:
@@ -84,7 +84,7 @@ void text__event(FILE *to, const struct rec_hdr *hdr, bool own)
 		break;
 	case REC_OOM_KILL:
 		fputs("killed ", to);
-		put_task(to, oom->victim_comm, oom->victim_pid);
+		text__task(to, oom->victim_comm, oom->victim_pid);
 		fprintf(to, " rss %.1f MiB%s%s, ", (double)oom->victim_rss_pages / MIB_PAGES,
 			oom->memcg ? " by cgroup limit" : "", oom->sysrq ? " by sysrq" : "");
 		break;

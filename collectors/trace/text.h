@@ -14,4 +14,10 @@
  */
 void text__event(FILE *to, const struct rec_hdr *hdr, bool own);
 
+/* Its name, escaped in that way, and its process id. */
+void text__task(FILE *to, const char *comm, __u32 pid);
+
+/* What kept a request from a part of memory, with a comma before; or nothing. */
+void text__bound(FILE *to, const struct shortage *s);
+
 #endif

@@ -188,7 +188,7 @@ def build(checkout: Checkout) -> tuple[Path, Path]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compile_one, sources))
     tracer = [o for o in objects if o.name.startswith(("trace-", "common-"))]
-    at(checkout, "gcc", "-o", out / "hinttrace", *tracer, "-lbpf", "-lelf", "-lz", "-lm")
+    at(checkout, "gcc", "-o", out / "hinttrace", *tracer, "-ljansson", "-lbpf", "-lelf", "-lz", "-lm")
     rest = [o for o in objects if o.name != "trace-main.o"]
     at(checkout, "gcc", "-o", out / "driver", *rest, "-lbpf", "-lelf", "-lz", "-ljansson", "-lm")
     return out / "hinttrace", out / "driver"
