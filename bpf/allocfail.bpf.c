@@ -17,6 +17,12 @@ struct {
 	__uint(max_entries, ALLOC_EVENTS_BYTES);
 } alloc_events SEC(".maps");
 
+/* Kills have a ring of their own: no flood of stalls and failures can crowd them out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, KILL_EVENTS_BYTES);
+} kill_events SEC(".maps");
+
 /* A length the verifier sees bounded; it is never more than max. */
 static __always_inline __u64 len__bounded(__u64 len, __u64 max)
 {
@@ -302,27 +308,28 @@ struct mm_struct___atomic {
 	struct mm_rss_stat___atomic rss_stat;
 } __attribute__((preserve_access_index));
 
-/* As get_mm_rss(): file, anonymous and shared memory; index 2 is swap entries. */
-static __always_inline __u64 mm__rss_pages(struct mm_struct *mm)
+/* enum of mm's counters: file, anonymous, swap entries, shared memory. */
+static __always_inline __u64 mm__pages(struct mm_struct *mm, int which)
 {
-	const int which[] = { 0, 1, 3 };
-	__u64 pages = 0;
+	__s64 n;
 
-	if (!mm)
-		return 0;
-#pragma unroll
-	for (int i = 0; i < 3; i++) {
-		__s64 n;
+	if (bpf_core_type_exists(struct mm_rss_stat___atomic))
+		n = BPF_CORE_READ((struct mm_struct___atomic *)mm, rss_stat.count[which].counter);
+	else
+		n = BPF_CORE_READ(mm, rss_stat[which].count);
+	return n > 0 ? n : 0;
+}
 
-		if (bpf_core_type_exists(struct mm_rss_stat___atomic))
-			n = BPF_CORE_READ((struct mm_struct___atomic *)mm,
-					  rss_stat.count[which[i]].counter);
-		else
-			n = BPF_CORE_READ(mm, rss_stat[which[i]].count);
-		if (n > 0)
-			pages += n;
-	}
-	return pages;
+/* Resident as get_mm_rss() has it; all 0 of a task that has let its memory go. */
+static __always_inline void oom__victim_memory(struct mm_struct *mm)
+{
+	oom.victim_file_pages = mm ? mm__pages(mm, 0) : 0;
+	oom.victim_anon_pages = mm ? mm__pages(mm, 1) : 0;
+	oom.victim_swap_pages = mm ? mm__pages(mm, 2) : 0;
+	oom.victim_shmem_pages = mm ? mm__pages(mm, 3) : 0;
+	oom.victim_pgtable_bytes = mm ? BPF_CORE_READ(mm, pgtables_bytes.counter) : 0;
+	oom.victim_rss_pages = oom.victim_file_pages + oom.victim_anon_pages +
+			       oom.victim_shmem_pages;
 }
 
 /* A task that is on its way out gets its memory reserves, and nobody is killed. */
@@ -396,7 +403,9 @@ static __always_inline void oom__killed(struct task_struct *victim)
 		return;
 	oom.victim_pid = BPF_CORE_READ(victim, tgid);
 	oom.victim_oom_score_adj = BPF_CORE_READ(victim, signal, oom_score_adj);
-	oom.victim_rss_pages = mm__rss_pages(BPF_CORE_READ(victim, mm));
+	oom__victim_memory(BPF_CORE_READ(victim, mm));
+	oom.victim_start_ns = BPF_CORE_READ(victim, start_time);
+	oom.victim_uid = BPF_CORE_READ(victim, cred, uid.val);
 	BPF_CORE_READ_STR_INTO(&oom.victim_comm, victim, comm);
 	len = len__bounded(SHORTAGE_REC_LEN(oom, oom.s.nr_zones), sizeof(oom));
 	rec__init(&oom.hdr, REC_OOM_KILL, len, bpf_ktime_get_ns());
@@ -404,7 +413,7 @@ static __always_inline void oom__killed(struct task_struct *victim)
 	__builtin_memset(oom.culprit_comm, 0, sizeof(oom.culprit_comm));
 	if (oom.culprit_pid)
 		__builtin_memcpy(oom.culprit_comm, oom.hdr.comm, sizeof(oom.culprit_comm));
-	if (bpf_ringbuf_output(&alloc_events, &oom, len, 0))
+	if (bpf_ringbuf_output(&kill_events, &oom, len, 0))
 		probe__dropped(stat, DROP_RING_FULL);
 	else
 		probe__recorded(stat);

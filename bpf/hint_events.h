@@ -125,7 +125,15 @@
 	F(u64, __u32, victim_pid, ) \
 	F(s64, __s32, victim_oom_score_adj, ) \
 	F(comm, char, victim_comm, [HINT_COMM_LEN]) \
-	F(u64, __u64, victim_rss_pages, ) \
+	F(u64, __u64, victim_rss_pages, )	/* the sum of the next three */ \
+	F(u64, __u64, victim_anon_pages, ) \
+	F(u64, __u64, victim_file_pages, ) \
+	F(u64, __u64, victim_shmem_pages, ) \
+	F(u64, __u64, victim_swap_pages, ) \
+	F(u64, __u64, victim_pgtable_bytes, ) \
+	F(u64, __u64, victim_start_ns, ) \
+	F(known, __u32, victim_uid, ) \
+	F(none, __u32, pad, ) \
 	F(flag, __u32, memcg, )		/* the limit of a cgroup, not the system */ \
 	F(flag, __u32, sysrq, ) \
 	F(u64, __u64, culprit_pid, )	/* 0: the probe on out_of_memory missed it */ \

@@ -27,6 +27,7 @@
 /* Bytes of the ring buffers; powers of two. */
 #define HINT_EVENTS_BYTES	(256 * 1024)
 #define ALLOC_EVENTS_BYTES	(4 * 1024 * 1024)
+#define KILL_EVENTS_BYTES	(256 * 1024)
 #define SAMPLES_BYTES		(256 * 1024)
 
 /* Failed allocations beyond this in one second are counted and not recorded. */
@@ -200,7 +201,7 @@ _Static_assert(sizeof(struct batch_rec) == 40 + 64, "layout");
 _Static_assert(sizeof(struct exchange_violation_rec) == 40 + 32, "layout");
 _Static_assert(sizeof(struct zone_snap) == 52 + 2 * 44, "layout");
 _Static_assert(sizeof(struct shortage) == 56 + 8 * sizeof(struct zone_snap), "layout");
-_Static_assert(sizeof(struct oom_kill_rec) == 40 + 64 + sizeof(struct shortage), "layout");
+_Static_assert(sizeof(struct oom_kill_rec) == 40 + 120 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct alloc_fail_rec) == 40 + 8 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct direct_reclaim_rec) == 40 + 24 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct compaction_stall_rec) == sizeof(struct direct_reclaim_rec),

@@ -20,6 +20,7 @@ void loaded__init(struct loaded *l)
 		l->object[o].probe_stats_fd = -1;
 		l->object[o].hists_fd = -1;
 		l->object[o].events_fd = -1;
+		l->object[o].kills_fd = -1;
 	}
 	for (unsigned int i = 0; i < nr_trace_probes; i++)
 		l->prog_fd[i] = -1;
@@ -38,6 +39,8 @@ static bool take_map(struct loaded *l, enum trace_object o, const char *name, in
 	else if (!strcmp(name, "hint_events") || !strcmp(name, "alloc_events") ||
 		 !strcmp(name, "samples"))
 		slot = &lo->events_fd;
+	else if (!strcmp(name, "kill_events"))
+		slot = &lo->kills_fd;
 	else if (o == OBJ_HINT && !strcmp(name, "zone_state"))
 		slot = &l->zone_state_fd;
 	else if (o == OBJ_HINT && !strcmp(name, "hint_totals"))

@@ -17,6 +17,7 @@ struct loaded_object {
 	int probe_stats_fd;
 	int hists_fd;
 	int events_fd;			/* ring buffer, or -1 */
+	int kills_fd;			/* the ring of kills, or -1 */
 };
 
 struct loaded {

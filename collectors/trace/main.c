@@ -101,26 +101,34 @@ static int check_strict(void)
 	return nr ? -ENOENT : 0;
 }
 
-static int make_ring(struct tracer *t)
+static int add_ring(struct tracer *t, const char *object, int fd)
 {
-	for (int o = 0; o < NR_OBJECTS; o++) {
-		int err, fd = t->loaded.object[o].events_fd;
+	int err;
 
-		if (fd < 0)
-			continue;
-		if (!t->ring) {
-			t->ring = ring_buffer__new(fd, events__handle, &t->events, NULL);
-			err = t->ring ? 0 : -errno;
-		} else {
-			err = ring_buffer__add(t->ring, fd, events__handle, &t->events);
-		}
-		if (err) {
-			fprintf(stderr, "hinttrace: cannot map the events of %s: %s\n",
-				trace_object_names[o], strerror(-err));
-			return err;
-		}
+	if (fd < 0)
+		return 0;
+	if (!t->ring) {
+		t->ring = ring_buffer__new(fd, events__handle, &t->events, NULL);
+		err = t->ring ? 0 : -errno;
+	} else {
+		err = ring_buffer__add(t->ring, fd, events__handle, &t->events);
 	}
-	return 0;
+	if (err)
+		fprintf(stderr, "hinttrace: cannot map the events of %s: %s\n", object,
+			strerror(-err));
+	return err;
+}
+
+/* Kills first: they are taken first. */
+static int make_rings(struct tracer *t)
+{
+	int err = 0;
+
+	for (int o = 0; o < NR_OBJECTS && !err; o++)
+		err = add_ring(t, trace_object_names[o], t->loaded.object[o].kills_fd);
+	for (int o = 0; o < NR_OBJECTS && !err; o++)
+		err = add_ring(t, trace_object_names[o], t->loaded.object[o].events_fd);
+	return err;
 }
 
 /* Everything that allocates. */
@@ -140,7 +148,7 @@ static int prepare(struct tracer *t)
 	err = loaded__load(&t->loaded, o->objects);
 	if (err || o->mode == MODE_DRY_RUN)
 		return err;
-	err = make_ring(t);
+	err = make_rings(t);
 	if (!err)
 		err = proc_sampler__init(&t->sampler);
 	if (!err)

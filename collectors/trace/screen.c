@@ -47,7 +47,7 @@ static __s64 held_anywhere(const struct oom_kill_rec *kill)
 	return pages;
 }
 
-/* The zone to speak of: one that passes with what was held, else the one that lacks least. */
+/* The zone to speak of: one that passes with what was held, else the largest by its mark. */
 static const struct zone_verdict *telling_zone(const struct verdict *v)
 {
 	const struct zone_verdict *best = NULL;
@@ -57,7 +57,7 @@ static const struct zone_verdict *telling_zone(const struct verdict *v)
 
 		if (z->with_held.passes == TRUTH_YES)
 			return z;
-		if (!best || check__shortfall(&z->with_held) < check__shortfall(&best->with_held))
+		if (!best || z->zone->min_pages > best->zone->min_pages)
 			best = z;
 	}
 	return best;
@@ -135,6 +135,19 @@ static void put_victim(FILE *to, const struct oom_kill_rec *k)
 		k->victim_oom_score_adj);
 	if (k->victim_pid == k->culprit_pid)
 		fputs(", which had asked itself", to);
+}
+
+/* What a record of an older tracer lacks is left out: of it all are 0. */
+static void put_victim_memory(FILE *to, const struct oom_kill_rec *k)
+{
+	if (k->victim_start_ns)
+		fprintf(to, "\n  whose       uid %u, started %.1f s before", k->victim_uid,
+			seconds(k->victim_start_ns, k->hdr.t_ns));
+	if (k->victim_anon_pages || k->victim_file_pages || k->victim_shmem_pages)
+		fprintf(to, "\n  memory      %s anonymous, %s file, %s shared; %s swapped out; page tables %s",
+			SIZE((__s64)k->victim_anon_pages), SIZE((__s64)k->victim_file_pages),
+			SIZE((__s64)k->victim_shmem_pages), SIZE((__s64)k->victim_swap_pages),
+			SIZE((__s64)(k->victim_pgtable_bytes / PAGE_BYTES)));
 }
 
 static void put_request(FILE *to, const struct oom_kill_rec *k, bool own)
@@ -298,6 +311,7 @@ static void print(struct screen *s)
 	fprintf(to, "\n==== incident %u at %.6f s: %u killed ====\nWhat died     ",
 		++s->nr_incidents, (double)k->hdr.t_ns / 1e9, s->nr_kills);
 	put_victim(to, k);
+	put_victim_memory(to, k);
 	putc('\n', to);
 	put_request(to, k, s->own[0]);
 	put_missing(to, &v);

@@ -53,6 +53,17 @@ def check_kills(arm: str, work: list[dict], events: list[dict]) -> None:
         f"{arm}: the victim's size and score are its own",
         [(k["victim_rss_pages"], k["victim_oom_score_adj"]) for k in kills],
     )
+    parts = ("victim_anon_pages", "victim_file_pages", "victim_shmem_pages")
+    ok(
+        all(sum(k[p] for p in parts) == k["victim_rss_pages"] and k["victim_anon_pages"] > 20000 for k in kills),
+        f"{arm}: the victim's memory is anonymous, and the parts make up the whole",
+        kills[:1],
+    )
+    ok(
+        all(k["victim_uid"] == 0 and 0 < k["victim_start_ns"] < k["t_ns"] for k in kills),
+        f"{arm}: whose it was and when it began",
+        kills[:1],
+    )
     # The kernel's test failed a moment ago, with the high mark: so it must in the sample.
     starved = [
         z
