@@ -324,6 +324,8 @@ int events__handle(void *ctx, void *data, size_t size)
 	int probe = rec__check(data, size);
 	const struct shortage *s;
 
+	if (e->forget)
+		return 0;
 	if (probe < 0) {
 		e->nr_bad++;
 		return 0;

@@ -15,6 +15,7 @@
 struct events {
 	struct out *out;
 	struct screen *screen;		/* for people, or NULL */
+	bool forget;			/* what comes now is not ours */
 	__u32 tgid;			/* of this process; its events are its own */
 	const char *own[EVENTS_MAX_OWN];	/* names of further tasks of the toolkit */
 	unsigned int nr_own;

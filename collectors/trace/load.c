@@ -2,10 +2,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -73,6 +75,20 @@ static int share_state(struct loaded *l, struct bpf_object *obj)
 	return 0;
 }
 
+/* /sys/kernel/security/lockdown: "none integrity [confidentiality]" */
+static bool is_locked_down(void)
+{
+	FILE *f = fopen("/sys/kernel/security/lockdown", "re");
+	char text[64] = "";
+	bool locked;
+
+	if (!f)
+		return false;
+	locked = fgets(text, sizeof(text), f) && strstr(text, "[confidentiality]");
+	fclose(f);
+	return locked;
+}
+
 static int load_one(struct loaded *l, enum trace_object o, const char *dir)
 {
 	struct loaded_object *lo = &l->object[o];
@@ -112,6 +128,10 @@ static int load_one(struct loaded *l, enum trace_object o, const char *dir)
 	if (err)
 		return err;
 	err = bpf_object__load(lo->obj);
+	if (err && is_locked_down()) {
+		fprintf(stderr, "hinttrace: this kernel is locked down (confidentiality): no program may read its memory; boot it with lockdown=integrity, or without\n");
+		return err;
+	}
 	if (err) {
 		fprintf(stderr, "hinttrace: the kernel refused %s: %s; it needs root (CAP_BPF, CAP_PERFMON) and Linux 5.17 or later, --verbose shows the verifier's log\n",
 			path, strerror(-err));
@@ -352,11 +372,60 @@ static int take_prog_maps(struct loaded *l, enum trace_object o, int prog_fd)
 	return 0;
 }
 
+/*
+ * A ring buffer has one reader: a second would take half of the events. The lock ends with
+ * the descriptor, so with us at the latest.
+ */
+static int lock_pins(struct loaded *l, const char *dir)
+{
+	int err, fd = open(dir, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+
+	if (fd < 0 && errno == ENOTDIR) {
+		fprintf(stderr, "hinttrace: %s is one program: a tracer needs all of an object; pin them with 'bpftool prog loadall OBJECT FOLDER'\n",
+			dir);
+		return -ENOTDIR;
+	}
+	if (fd < 0) {
+		err = -errno;
+		fprintf(stderr, "hinttrace: cannot open %s: %s\n", dir, strerror(-err));
+		return err;
+	}
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return keep_fd(l, fd);
+	err = -errno;
+	if (err == -EWOULDBLOCK)
+		fprintf(stderr, "hinttrace: another hinttrace has adopted %s: its programs have one reader; end that one first\n",
+			dir);
+	else
+		fprintf(stderr, "hinttrace: cannot lock %s: %s\n", dir, strerror(-err));
+	close(fd);
+	return err;
+}
+
+/* With a program missing, kills would lack their request, or be filed as what they are not. */
+static int check_whole(const bool *in_object, const char *dir)
+{
+	for (unsigned int i = 0; i < nr_trace_probes; i++) {
+		const struct probe *probe = &trace_probes[i];
+
+		if (in_object[probe->object] && probe->state == STATE_WANTED) {
+			fprintf(stderr, "hinttrace: %s lacks %s of object %s: only whole sets are adopted; pin it anew with 'bpftool prog loadall %s.bpf.o %s'\n",
+				dir, probe->name, trace_object_names[probe->object],
+				trace_object_names[probe->object], dir);
+			return -ENOENT;
+		}
+	}
+	return 0;
+}
+
 int loaded__adopt(struct loaded *l, const char *dir)
 {
 	bool in_object[NR_OBJECTS] = { false };
 	int err, nr = 0;
 
+	err = lock_pins(l, dir);
+	if (err)
+		return err;
 	for (unsigned int i = 0; i < nr_trace_probes; i++) {
 		struct probe *probe = &trace_probes[i];
 		char path[PATH_MAX];
@@ -397,6 +466,9 @@ fail:
 			dir, dir);
 		return -ENOENT;
 	}
+	err = check_whole(in_object, dir);
+	if (err)
+		return err;
 	for (int o = 0; o < NR_OBJECTS; o++)
 		l->object[o].present |= in_object[o];
 	return 0;

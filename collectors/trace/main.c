@@ -9,6 +9,7 @@
 #define _GNU_SOURCE	/* ppoll() */
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/proc.h"
@@ -168,6 +171,32 @@ static int attach(struct tracer *t)
 	return !err && o->strict ? check_strict() : err;
 }
 
+/* What adopted programs recorded before us is not ours, and nobody's who could still read it. */
+static int forget_before(struct tracer *t)
+{
+	if (!t->opts.nr_pinned)
+		return 0;
+	t->events.forget = true;
+	if (t->ring)
+		ring_buffer__consume(t->ring);
+	t->events.forget = false;
+	return totals__begin(&t->totals, &t->loaded);
+}
+
+/* Each line written to a tmpfs asks for the very memory that is watched. */
+static void warn_of_memory(const struct opts *o)
+{
+	struct statfs fs;
+	struct stat st;
+	/* A device is none, though /dev is such a file system. */
+	int err = o->stream ? stat(o->stream, &st) || statfs(o->stream, &fs) :
+			      fstat(STDOUT_FILENO, &st) || fstatfs(STDOUT_FILENO, &fs);
+	bool written = (o->stream || o->json) && !err && S_ISREG(st.st_mode);
+
+	if (written && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC))
+		fprintf(stderr, "hinttrace: warning: the output is a file in this machine's memory (tmpfs), and takes of what is watched; write to a disk, a pipe or a virtio port\n");
+}
+
 static void log_probes(struct tracer *t)
 {
 	for (unsigned int i = 0; i < nr_trace_probes; i++) {
@@ -178,8 +207,17 @@ static void log_probes(struct tracer *t)
 				 probe__state_name(probe), probe->kind, probe->hook,
 				 probe->why ? ": " : "", probe->why ? probe->why : "");
 	}
-	if (t->out.human)
-		fprintf(stderr, "hinttrace: tracing; Ctrl-C ends\n");
+	if (!t->out.human)
+		return;
+	for (unsigned int i = 0; i < nr_trace_probes; i++) {
+		const struct probe *probe = &trace_probes[i];
+
+		if (!probe->fallback &&
+		    (probe->state == STATE_MISSING || probe->state == STATE_FAILED))
+			fprintf(stderr, "hinttrace: not attached: %s/%s (%s)\n", probe->kind,
+				probe->hook, probe->why ? probe->why : "no reason known");
+	}
+	fprintf(stderr, "hinttrace: tracing; Ctrl-C ends\n");
 }
 
 static int say_ready(const char *path)
@@ -339,7 +377,10 @@ static int trace(struct tracer *t)
 	}
 	if (attach(t))
 		goto out;
+	if (forget_before(t))
+		goto out;
 	log_probes(t);
+	warn_of_memory(o);
 	take_sample(t);
 	memory__init(&t->memory, t->sampler.zones, t->sampler.nr_zones);
 	put_edge(t, "begin");

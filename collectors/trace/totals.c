@@ -11,9 +11,11 @@
 #include "common/time.h"
 #include "trace/totals.h"
 
+#define MAX_HISTS NR_SWAP_HISTS	/* that an object has */
+
 #define NAMED(id, name)	[HIST_##id] = #name,
 
-static const char *const hist_names[NR_OBJECTS][8] = {
+static const char *const hist_names[NR_OBJECTS][MAX_HISTS + 1] = {
 	[OBJ_HINT] = { HINT_HISTS(NAMED) },
 	[OBJ_SWAP] = { SWAP_HISTS(NAMED) },
 	[OBJ_ALLOCFAIL] = { ALLOCFAIL_HISTS(NAMED) },
@@ -55,6 +57,32 @@ void hist_cpu__sum(struct hist_cpu *h, int nr_cpus)
 		for (int i = 0; i < HIST_NR_SLOTS; i++)
 			h->counts[i] += h[c].counts[i];
 	}
+}
+
+/* Adopted programs may have run for long; of their histograms, too, only what comes now counts. */
+static struct hist_cpu base_hists[NR_OBJECTS][MAX_HISTS];
+
+static int read_hist(struct totals *t, const struct loaded *l, int o, __u32 i)
+{
+	int err;
+
+	if (!bpf_map_lookup_elem(l->object[o].hists_fd, &i, t->hists)) {
+		hist_cpu__sum(t->hists, t->nr_cpus);
+		return 0;
+	}
+	err = -errno;
+	fprintf(stderr, "hinttrace: cannot read histogram %s: %s\n", hist_names[o][i],
+		strerror(-err));
+	return err;
+}
+
+/* The largest value may be one from before: then it is only an upper bound. */
+static void leave_out(struct hist_cpu *h, const struct hist_cpu *base)
+{
+	h->n -= base->n;
+	h->sum -= base->sum;
+	for (int i = 0; i < HIST_NR_SLOTS; i++)
+		h->counts[i] -= base->counts[i];
 }
 
 static void print_bars(const char *name, const struct hist_cpu *h)
@@ -109,13 +137,13 @@ int totals__put_hists(struct totals *t, const struct loaded *l, struct out *out)
 
 	for (int o = 0; o < NR_OBJECTS; o++) {
 		for (__u32 i = 0; l->object[o].present && hist_names[o][i]; i++) {
-			if (bpf_map_lookup_elem(l->object[o].hists_fd, &i, t->hists)) {
-				err = -errno;
-				fprintf(stderr, "hinttrace: cannot read histogram %s: %s\n",
-					hist_names[o][i], strerror(-err));
+			int bad = read_hist(t, l, o, i);
+
+			if (bad) {
+				err = bad;
 				continue;
 			}
-			hist_cpu__sum(t->hists, t->nr_cpus);
+			leave_out(t->hists, &base_hists[o][i]);
 			if (out__wants_json(out) && put_hist(out, hist_names[o][i], t->hists))
 				err = out->err;
 			if (out->human && t->hists->n)
@@ -191,31 +219,74 @@ static int put_loss(struct totals *t, struct out *out, enum hint_probe probe,
 	return out__end(out);
 }
 
+static int read_stats(struct totals *t, const struct loaded *l, enum trace_object o, __u32 p,
+		      struct probe_stat *sum)
+{
+	int err;
+
+	memset(sum, 0, sizeof(*sum));
+	if (bpf_map_lookup_elem(l->object[o].probe_stats_fd, &p, t->stats)) {
+		err = -errno;
+		fprintf(stderr, "hinttrace: cannot read the counters of %s: %s\n",
+			hint_probe_names[p], strerror(-err));
+		return err;
+	}
+	for (int c = 0; c < t->nr_cpus; c++) {
+		sum->seen += t->stats[c].seen;
+		sum->recorded += t->stats[c].recorded;
+		sum->backward += t->stats[c].backward;
+		for (int d = 0; d < NR_DROPS; d++)
+			sum->dropped[d] += t->stats[c].dropped[d];
+	}
+	sum->seen -= t->base[p].seen;
+	sum->recorded -= t->base[p].recorded;
+	sum->backward -= t->base[p].backward;
+	for (int d = 0; d < NR_DROPS; d++)
+		sum->dropped[d] -= t->base[p].dropped[d];
+	return 0;
+}
+
+int totals__begin(struct totals *t, const struct loaded *l)
+{
+	int err = 0;
+
+	for (__u32 p = 0; p < NR_PROBES && !err; p++) {
+		struct probe_stat sum;
+		enum trace_object o;
+
+		if (!is_counted(l, p, &o))
+			continue;
+		err = read_stats(t, l, o, p, &sum);
+		t->base[p] = sum;
+		t->base_misses[p] = recursion_misses(l, p);
+	}
+	for (int o = 0; o < NR_OBJECTS && !err; o++) {
+		for (__u32 i = 0; !err && l->object[o].present && hist_names[o][i]; i++) {
+			err = read_hist(t, l, o, i);
+			base_hists[o][i] = t->hists[0];
+		}
+	}
+	return err;
+}
+
 int totals__put_losses(struct totals *t, const struct loaded *l, const struct events *e,
 		       struct out *out)
 {
 	int err = 0;
 
 	for (__u32 p = 0; p < NR_PROBES; p++) {
-		struct probe_stat sum = { 0 };
+		struct probe_stat sum;
 		enum trace_object o;
+		int bad;
 
 		if (!is_counted(l, p, &o))
 			continue;
-		if (bpf_map_lookup_elem(l->object[o].probe_stats_fd, &p, t->stats)) {
-			err = -errno;
-			fprintf(stderr, "hinttrace: cannot read the counters of %s: %s\n",
-				hint_probe_names[p], strerror(-err));
+		bad = read_stats(t, l, o, p, &sum);
+		if (bad) {
+			err = bad;
 			continue;
 		}
-		for (int c = 0; c < t->nr_cpus; c++) {
-			sum.seen += t->stats[c].seen;
-			sum.recorded += t->stats[c].recorded;
-			sum.backward += t->stats[c].backward;
-			for (int d = 0; d < NR_DROPS; d++)
-				sum.dropped[d] += t->stats[c].dropped[d];
-		}
-		if (put_loss(t, out, p, &sum, recursion_misses(l, p), e))
+		if (put_loss(t, out, p, &sum, recursion_misses(l, p) - t->base_misses[p], e))
 			err = out->err;
 	}
 	if (e->nr_bad) {

@@ -11,10 +11,16 @@ struct totals {
 	struct hist_cpu *hists;		/* one a CPU */
 	struct probe_stat *stats;
 	__u64 nr_lost;			/* events not recorded, all probes */
+	/* what adopted programs had counted before we came */
+	struct probe_stat base[NR_PROBES];
+	__u64 base_misses[NR_PROBES];
 };
 
 int totals__init(struct totals *t);	/* 0 or -errno, said on stderr */
 void totals__free(struct totals *t);
+
+/* From now on: what was counted before is left out. 0 or -errno, said on stderr. */
+int totals__begin(struct totals *t, const struct loaded *l);
 
 /* Writes hist lines, and draws bars for people. 0 or -errno, said on stderr. */
 int totals__put_hists(struct totals *t, const struct loaded *l, struct out *out);
