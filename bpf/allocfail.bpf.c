@@ -405,6 +405,10 @@ static __always_inline void oom__killed(struct task_struct *victim)
 	oom.victim_oom_score_adj = BPF_CORE_READ(victim, signal, oom_score_adj);
 	oom__victim_memory(BPF_CORE_READ(victim, mm));
 	oom.victim_start_ns = BPF_CORE_READ(victim, start_time);
+	__builtin_memset(oom.victim_cgroup, 0, sizeof(oom.victim_cgroup));
+	if (bpf_core_field_exists(victim->cgroups))
+		bpf_probe_read_kernel_str(oom.victim_cgroup, sizeof(oom.victim_cgroup),
+					  BPF_CORE_READ(victim, cgroups, dfl_cgrp, kn, name));
 	oom.victim_uid = BPF_CORE_READ(victim, cred, uid.val);
 	BPF_CORE_READ_STR_INTO(&oom.victim_comm, victim, comm);
 	len = len__bounded(SHORTAGE_REC_LEN(oom, oom.s.nr_zones), sizeof(oom));

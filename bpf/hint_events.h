@@ -13,6 +13,7 @@
  *	maybe		true or false; left out when it is HINT_UNKNOWN
  *	known		a number; left out when it is ~0
  *	comm		name of a task
+ *	text		bytes that end in a NUL or with the array
  *	constraint	enum hint_constraint by name
  *	nodes		bit mask as a list; left out when it is 0
  *	counts		list of numbers, without the zeros at its end
@@ -132,6 +133,7 @@
 	F(u64, __u64, victim_swap_pages, ) \
 	F(u64, __u64, victim_pgtable_bytes, ) \
 	F(u64, __u64, victim_start_ns, ) \
+	F(text, char, victim_cgroup, [HINT_CGROUP_LEN])	/* its own name, without the path */ \
 	F(known, __u32, victim_uid, ) \
 	F(none, __u32, pad, ) \
 	F(flag, __u32, memcg, )		/* the limit of a cgroup, not the system */ \

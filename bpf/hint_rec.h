@@ -21,6 +21,7 @@
 #define HINT_NR_NODES		64
 #define HINT_MAX_SNAP_ZONES	8	/* populated zones in one record */
 #define HINT_COMM_LEN		16
+#define HINT_CGROUP_LEN		96	/* longest that container managers make is 77 */
 
 #define HINT_SAMPLE_ZONES	64	/* populated zones in one sample */
 
@@ -201,7 +202,7 @@ _Static_assert(sizeof(struct batch_rec) == 40 + 64, "layout");
 _Static_assert(sizeof(struct exchange_violation_rec) == 40 + 32, "layout");
 _Static_assert(sizeof(struct zone_snap) == 52 + 2 * 44, "layout");
 _Static_assert(sizeof(struct shortage) == 56 + 8 * sizeof(struct zone_snap), "layout");
-_Static_assert(sizeof(struct oom_kill_rec) == 40 + 120 + sizeof(struct shortage), "layout");
+_Static_assert(sizeof(struct oom_kill_rec) == 40 + 216 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct alloc_fail_rec) == 40 + 8 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct direct_reclaim_rec) == 40 + 24 + sizeof(struct shortage), "layout");
 _Static_assert(sizeof(struct compaction_stall_rec) == sizeof(struct direct_reclaim_rec),

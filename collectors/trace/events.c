@@ -6,6 +6,7 @@
 
 #include "common/time.h"
 #include "trace/events.h"
+#include "trace/metrics.h"
 #include "trace/sample.h"
 #include "trace/text.h"
 
@@ -85,6 +86,14 @@ static void put_comm(struct jw *w, const char *key, const char *comm)
 	jw__str(w, key, copy);
 }
 
+static void put_text(struct jw *w, const char *key, const char *text, size_t size)
+{
+	char copy[256];
+
+	snprintf(copy, sizeof(copy), "%.*s", (int)size, text);
+	jw__str(w, key, copy);
+}
+
 static void put_constraint(struct jw *w, const char *key, __u8 c)
 {
 	static const char *const names[] = {
@@ -140,6 +149,7 @@ static void put_pairs(struct jw *w, const char *key, const __u32 *counts)
 #define AS_maybe(w, key, v)	((v) == HINT_UNKNOWN ? (void)0 : jw__bool(w, key, v))
 #define AS_known(w, key, v)	((v) == ~0U ? (void)0 : jw__u64(w, key, v))
 #define AS_comm(w, key, v)	put_comm(w, key, v)
+#define AS_text(w, key, v)	put_text(w, key, v, sizeof(v))
 #define AS_constraint(w, key, v) put_constraint(w, key, v)
 #define AS_nodes(w, key, v)	put_nodes(w, key, v)
 #define AS_counts(w, key, v)	put_counts(w, key, v)
@@ -340,6 +350,8 @@ int events__handle(void *ctx, void *data, size_t size)
 		count_line(e, probe, put_event(e, data));
 	if (e->out->human && probe != PROBE_SAMPLE)
 		text__event(stdout, data, s && is_own(e, data, s));
+	if (e->metrics && s && ((const struct rec_hdr *)data)->type == REC_OOM_KILL)
+		metrics__kill(e->metrics, data, is_own(e, data, s));
 	if (e->screen)
 		screen__record(e->screen, data, s && is_own(e, data, s));
 	return 0;

@@ -12,9 +12,12 @@
 /* Records from the ring buffers become lines. What did not become one is counted by probe. */
 #define EVENTS_MAX_OWN	16
 
+struct metrics;
+
 struct events {
 	struct out *out;
 	struct screen *screen;		/* for people, or NULL */
+	struct metrics *metrics;	/* or NULL */
 	bool forget;			/* what comes now is not ours */
 	__u32 tgid;			/* of this process; its events are its own */
 	const char *own[EVENTS_MAX_OWN];	/* names of further tasks of the toolkit */

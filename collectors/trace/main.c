@@ -28,6 +28,7 @@
 #include "trace/load.h"
 #include "trace/opts.h"
 #include "trace/out.h"
+#include "trace/metrics.h"
 #include "trace/proc.h"
 #include "trace/replay.h"
 #include "trace/screen.h"
@@ -45,6 +46,7 @@ struct tracer {
 	struct out out;
 	struct events events;
 	struct screen screen;
+	struct metrics metrics;
 	struct proc_sampler sampler;
 	struct totals totals;
 	struct memory memory;
@@ -256,6 +258,17 @@ static void put_edge(struct tracer *t, const char *edge)
 	out__end(&t->out);
 }
 
+/* Not while memory is short: a new file asks for some. */
+static void write_metrics(struct tracer *t)
+{
+	__u64 now = time__now_ns();
+
+	if (now < t->metrics.next_ns || memory__is_short(&t->memory))
+		return;
+	metrics__write(&t->metrics, &t->totals, &t->loaded);
+	t->metrics.next_ns = now + METRICS_EVERY_NS;
+}
+
 /*
  * Until something comes in, a signal, or wait_ns are over (~0: for ever). A
  * record of the kernel's own samples does not wake us: all that is there is
@@ -272,6 +285,7 @@ static void wait_and_take(struct tracer *t, __u64 wait_ns)
 	ppoll(&events, 1, wait_ns == ~0ULL ? NULL : &ts, &t->waiting_mask);
 	take_records(t, false);
 	screen__tick(&t->screen, time__now_ns());
+	write_metrics(t);
 }
 
 static void run(struct tracer *t)
@@ -291,6 +305,8 @@ static void run(struct tracer *t)
 		/* An incident is printed once it is over. */
 		if (screen__waits(&t->screen) && until > now + SCREEN_QUIET_NS)
 			until = now + SCREEN_QUIET_NS;
+		if (t->metrics.path && until > t->metrics.next_ns)
+			until = t->metrics.next_ns > now ? t->metrics.next_ns : now + NSEC_PER_SEC;
 
 		wait_and_take(t, until == ~0ULL ? until : until - now);
 		now = time__now_ns();
@@ -338,6 +354,7 @@ static int finish(struct tracer *t)
 	take_records(t, true);
 	screen__end(&t->screen);
 	t->out.memory = NULL;
+	metrics__write(&t->metrics, &t->totals, &t->loaded);
 	put_open_batch(t);
 	err = totals__put_hists(&t->totals, &t->loaded, &t->out);
 	if (totals__put_losses(&t->totals, &t->loaded, &t->events, &t->out))
@@ -362,6 +379,8 @@ static int trace(struct tracer *t)
 
 	t->events.out = &t->out;
 	t->screen.to = stdout;
+	t->metrics.path = o->metrics;
+	t->events.metrics = o->metrics ? &t->metrics : NULL;
 	t->events.screen = !o->json && !o->stream ? &t->screen : NULL;
 	t->events.tgid = (__u32)getpid();
 	t->events.nr_own = o->nr_own;

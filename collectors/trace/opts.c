@@ -25,6 +25,8 @@ static const char help_text[] =
 "      --stream PATH     JSON lines to PATH, a virtio port or a file\n"
 "      --interval MS     time between guest samples in JSON (default 100, 10-60000)\n"
 "      --ready PATH      write our process id to PATH once everything is attached\n"
+"      --metrics FILE    counters and histograms as OpenMetrics text, every 10 s and\n"
+"                        at the end, as the textfile collector of a node exporter wants\n"
 "What to run\n"
 "  -d, --duration SEC    stop after SEC seconds (default: at SIGINT or SIGTERM)\n"
 "      --objects DIR     folder of hint.bpf.o, swap.bpf.o, allocfail.bpf.o and\n"
@@ -63,13 +65,14 @@ static const char help_text[] =
 enum {
 	OPT_STREAM = 256, OPT_INTERVAL, OPT_READY, OPT_OBJECTS, OPT_PINNED, OPT_STRICT,
 	OPT_UNPROTECTED, OPT_LIST, OPT_LIST_PROBES,
-	OPT_LIST_FIELDS, OPT_OWN, OPT_DRY_RUN, OPT_REPLAY,
+	OPT_LIST_FIELDS, OPT_OWN, OPT_DRY_RUN, OPT_REPLAY, OPT_METRICS,
 };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, 'j' },
 	{ "stream", required_argument, NULL, OPT_STREAM },
 	{ "interval", required_argument, NULL, OPT_INTERVAL },
+	{ "metrics", required_argument, NULL, OPT_METRICS },
 	{ "replay", required_argument, NULL, OPT_REPLAY },
 	{ "ready", required_argument, NULL, OPT_READY },
 	{ "duration", required_argument, NULL, 'd' },
@@ -154,6 +157,9 @@ static int parse_one(struct opts *o, int c)
 		return 0;
 	case OPT_READY:
 		o->ready = optarg;
+		return 0;
+	case OPT_METRICS:
+		o->metrics = optarg;
 		return 0;
 	case OPT_REPLAY:
 		o->replay = optarg;

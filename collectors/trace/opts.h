@@ -22,6 +22,7 @@ struct opts {
 	const char *stream;
 	const char *ready;
 	const char *replay;
+	const char *metrics;
 	__u64 duration_ns;	/* 0: until a signal */
 	__u64 interval_ns;
 	bool json;

@@ -36,6 +36,15 @@ static void get_comm(const json_t *o, const char *key, char *to)
 		memcpy(to, text, strnlen(text, HINT_COMM_LEN));
 }
 
+static void get_text(const json_t *o, const char *key, char *to, size_t size)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	memset(to, 0, size);
+	if (text)
+		memcpy(to, text, strnlen(text, size));
+}
+
 static __u8 get_constraint(const json_t *o, const char *key)
 {
 	static const char *const names[] = { "none", "cpuset", "memory_policy", "memcg",
@@ -90,6 +99,7 @@ static void get_pairs(const json_t *o, const char *key, __u32 *to)
 #define GET_maybe(o, name)	r->name = (__typeof__(r->name))flag(o, #name, HINT_UNKNOWN);
 #define GET_known(o, name)	r->name = (__typeof__(r->name))integer(o, #name, ~0U);
 #define GET_comm(o, name)	get_comm(o, #name, r->name);
+#define GET_text(o, name)	get_text(o, #name, r->name, sizeof(r->name));
 #define GET_constraint(o, name)	r->name = get_constraint(o, #name);
 #define GET_nodes(o, name)	r->name = get_nodes(o, #name);
 #define GET_counts(o, name)	get_counts(o, #name, r->name);

@@ -143,6 +143,10 @@ static void put_victim_memory(FILE *to, const struct oom_kill_rec *k)
 	if (k->victim_start_ns)
 		fprintf(to, "\n  whose       uid %u, started %.1f s before", k->victim_uid,
 			seconds(k->victim_start_ns, k->hdr.t_ns));
+	if (k->victim_cgroup[0]) {
+		fputs(", in cgroup ", to);
+		text__escaped(to, k->victim_cgroup, sizeof(k->victim_cgroup));
+	}
 	if (k->victim_anon_pages || k->victim_file_pages || k->victim_shmem_pages)
 		fprintf(to, "\n  memory      %s anonymous, %s file, %s shared; %s swapped out; page tables %s",
 			SIZE((__s64)k->victim_anon_pages), SIZE((__s64)k->victim_file_pages),

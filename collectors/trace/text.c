@@ -4,10 +4,10 @@
 
 #define MIB_PAGES 256.0 /* 4 KiB pages */
 
-void text__task(FILE *to, const char *comm, __u32 pid)
+void text__escaped(FILE *to, const char *text, size_t size)
 {
-	for (int i = 0; i < HINT_COMM_LEN && comm[i]; i++) {
-		unsigned char c = comm[i];
+	for (size_t i = 0; i < size && text[i]; i++) {
+		unsigned char c = text[i];
 
 		if (c == '\\')
 			fputs("\\\\", to);
@@ -16,6 +16,11 @@ void text__task(FILE *to, const char *comm, __u32 pid)
 		else
 			putc(c, to);
 	}
+}
+
+void text__task(FILE *to, const char *comm, __u32 pid)
+{
+	text__escaped(to, comm, HINT_COMM_LEN);
 	fprintf(to, "[%u]", pid);
 }
 

@@ -14,6 +14,9 @@
  */
 void text__event(FILE *to, const struct rec_hdr *hdr, bool own);
 
+/* Bytes up to a NUL, escaped in that way. */
+void text__escaped(FILE *to, const char *text, size_t size);
+
 /* Its name, escaped in that way, and its process id. */
 void text__task(FILE *to, const char *comm, __u32 pid);
 

@@ -85,6 +85,15 @@ static void leave_out(struct hist_cpu *h, const struct hist_cpu *base)
 		h->counts[i] -= base->counts[i];
 }
 
+int totals__hist(struct totals *t, const struct loaded *l, enum trace_object o, __u32 i)
+{
+	int err = read_hist(t, l, o, i);
+
+	if (!err)
+		leave_out(t->hists, &base_hists[o][i]);
+	return err;
+}
+
 static void print_bars(const char *name, const struct hist_cpu *h)
 {
 	__u64 by_log2[64] = { 0 }, most = 0;
@@ -137,13 +146,12 @@ int totals__put_hists(struct totals *t, const struct loaded *l, struct out *out)
 
 	for (int o = 0; o < NR_OBJECTS; o++) {
 		for (__u32 i = 0; l->object[o].present && hist_names[o][i]; i++) {
-			int bad = read_hist(t, l, o, i);
+			int bad = totals__hist(t, l, o, i);
 
 			if (bad) {
 				err = bad;
 				continue;
 			}
-			leave_out(t->hists, &base_hists[o][i]);
 			if (out__wants_json(out) && put_hist(out, hist_names[o][i], t->hists))
 				err = out->err;
 			if (out->human && t->hists->n)

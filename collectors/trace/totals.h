@@ -22,6 +22,9 @@ void totals__free(struct totals *t);
 /* From now on: what was counted before is left out. 0 or -errno, said on stderr. */
 int totals__begin(struct totals *t, const struct loaded *l);
 
+/* One of an object's histograms, over all CPUs and since the beginning, into t->hists[0]. */
+int totals__hist(struct totals *t, const struct loaded *l, enum trace_object o, __u32 i);
+
 /* Writes hist lines, and draws bars for people. 0 or -errno, said on stderr. */
 int totals__put_hists(struct totals *t, const struct loaded *l, struct out *out);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* SOURCES: collectors/trace/text.c collectors/trace/events.c collectors/trace/screen.c collectors/trace/verdict.c collectors/trace/gfp.c collectors/trace/sample.c collectors/trace/out.c collectors/trace/memory.c collectors/common/json.c collectors/common/hist.c collectors/common/fd.c */
+/* SOURCES: collectors/trace/text.c collectors/trace/events.c collectors/trace/screen.c collectors/trace/metrics.c collectors/trace/verdict.c collectors/trace/gfp.c collectors/trace/sample.c collectors/trace/out.c collectors/trace/memory.c collectors/common/json.c collectors/common/hist.c collectors/common/fd.c */
 /* LIBS: -lm */
 #include <stddef.h>
 #include <stdlib.h>
