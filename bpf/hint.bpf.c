@@ -22,6 +22,36 @@ struct {
 	__uint(max_entries, HINT_EVENTS_BYTES);
 } hint_events SEC(".maps");
 
+/* Isolated, or even sent, before we attached: not ours to count. */
+static __always_inline bool batch__is_old(struct hint_totals *totals, __u32 number)
+{
+	return !totals->first_number || number <= totals->first_number;
+}
+
+/* The slot of the batch, made its own if that is free; NULL if another one has it. */
+static __always_inline struct batch_slot *batch__slot(struct hint_totals *totals, __u32 number)
+{
+	struct batch_slot *slot = &totals->slots[number & (HINT_MAX_BATCHES - 1)];
+
+	if (!totals->first_number)
+		__sync_val_compare_and_swap(&totals->first_number, 0, number);
+	if (slot->number != number && __sync_val_compare_and_swap(&slot->number, 0, number))
+		slot = NULL;
+	/* The verifier has to see a test of the pointer, not of what made it NULL. */
+	barrier_var(slot);
+	return slot;
+}
+
+static __always_inline struct batch_slot *batch__known(struct hint_totals *totals, __u32 number)
+{
+	struct batch_slot *slot = &totals->slots[number & (HINT_MAX_BATCHES - 1)];
+
+	if (slot->number != number)
+		slot = NULL;
+	barrier_var(slot);
+	return slot;
+}
+
 /* The first chunk: the batch begins. */
 static __always_inline void batch__begin(struct batch_rec *batch, __u32 order, __u64 now)
 {
@@ -45,13 +75,18 @@ static __always_inline void batch__add(struct batch_rec *batch, __u32 order, boo
 		batch->exchange = 1;
 }
 
-static __always_inline void batch__sent(struct hint_totals *totals, __u32 nr_chunks,
+static __always_inline void batch__sent(struct hint_totals *totals, __u32 number, __u32 nr_chunks,
 					__u64 nr_pages)
 {
-	struct batch_rec *batch = &totals->batch;
+	struct batch_slot *slot = batch__slot(totals, number);
 	struct probe_stat *stat = probe__stat(PROBE_BATCH);
-	__u64 now = clock__now_after(stat, batch->start_ns);
+	struct batch_rec *batch;
+	__u64 now;
 
+	if (!slot)
+		return;
+	batch = &slot->batch;
+	now = clock__now_after(stat, batch->start_ns);
 	/*
 	 * Chunks of the buffer's first fill come from the allocator, not from
 	 * a free list: nothing was isolated. They are all of one order.
@@ -63,33 +98,36 @@ static __always_inline void batch__sent(struct hint_totals *totals, __u32 nr_chu
 	batch->nr_pages = nr_pages;
 }
 
-static __always_inline void batch__ack(struct hint_totals *totals, int err)
+static __always_inline void batch__ack(struct hint_totals *totals, __u32 number, int err)
 {
-	struct batch_rec *batch = &totals->batch;
+	struct batch_slot *slot = batch__known(totals, number);
+	struct batch_rec *batch;
 
-	if (!batch->sent_ns)
+	if (!slot || !slot->batch.sent_ns)
 		return;
+	batch = &slot->batch;
 	batch->ack_ns = clock__now_after(probe__stat(PROBE_BATCH), batch->sent_ns);
 	batch->err = err;
-	totals->acked = 1;
+	slot->acked = 1;
 	hist__record(HIST_BATCH_ACK, batch->ack_ns - batch->sent_ns);
 }
 
-static __always_inline void batch__done(struct hint_totals *totals)
+static __always_inline void batch__done(struct hint_totals *totals, __u32 number)
 {
-	struct batch_rec *batch = &totals->batch;
+	struct batch_slot *slot = batch__known(totals, number);
 	struct probe_stat *stat;
+	struct batch_rec *batch;
 
-	/* Attached while this batch was out: not ours to count. */
-	if (!totals->acked && !totals->settled)
+	if ((!slot || !slot->acked) && batch__is_old(totals, number))
 		goto reset;
 	stat = probe__seen(PROBE_BATCH);
 	if (!stat)
 		goto reset;
-	if (!totals->acked) {
+	if (!slot || !slot->acked) {
 		probe__dropped(stat, DROP_UNMATCHED);
 		goto reset;
 	}
+	batch = &slot->batch;
 	batch->done_ns = clock__now_after(stat, batch->ack_ns);
 	hist__record(HIST_BATCH_HOLD, batch->done_ns - batch->start_ns);
 	rec__init(&batch->hdr, REC_BATCH, sizeof(*batch), batch->done_ns);
@@ -98,10 +136,14 @@ static __always_inline void batch__done(struct hint_totals *totals)
 	else
 		probe__recorded(stat);
 reset:
-	__builtin_memset(batch, 0, sizeof(*batch));
-	totals->acked = 0;
-	/* There is one batch at a time, so all that was out then is back. */
-	totals->settled = 1;
+	if (!totals->first_number)
+		totals->first_number = number;
+	if (!slot)
+		return;
+	__builtin_memset(&slot->batch, 0, sizeof(slot->batch));
+	slot->acked = 0;
+	barrier();
+	slot->number = 0;
 }
 
 /* Brings the integrals up to now; the caller holds the zone lock, then changes and calls end. */
@@ -125,13 +167,14 @@ static __always_inline void zone_state__end(struct zone_state *st)
 }
 
 static __always_inline void zone_state__isolate(__u32 node, __u32 zone, __u32 order32,
-						bool exchange)
+						bool exchange, __u32 number)
 {
 	__u64 order = order__opaque(order32);
 	struct probe_stat *stat = probe__seen(PROBE_ISOLATE);
 	struct zone_state *st = zone_state__at(node, zone);
 	struct hint_totals *totals = hint_totals__get();
 	__u64 now = bpf_ktime_get_ns();
+	struct batch_slot *slot;
 	__s64 nr;
 
 	if (!stat)
@@ -153,7 +196,9 @@ static __always_inline void zone_state__isolate(__u32 node, __u32 zone, __u32 or
 	__sync_fetch_and_add(&totals->held_pages, nr);
 	if (!exchange)
 		__sync_fetch_and_add(&totals->uncompensated_pages, nr);
-	batch__add(&totals->batch, order, exchange, now);
+	slot = batch__slot(totals, number);
+	if (slot)
+		batch__add(&slot->batch, order, exchange, now);
 	probe__recorded(stat);
 }
 
@@ -163,7 +208,8 @@ static __always_inline void zone_state__isolate(__u32 node, __u32 zone, __u32 or
  * replaces what the buffer released, and only when nothing else is held was
  * it an uncompensated one. probe: PROBE_PUTBACK or PROBE_BUFFER.
  */
-static __always_inline void zone_state__unhold(__u32 node, __u32 zone, __u32 order32, __u32 probe)
+static __always_inline void zone_state__unhold(__u32 node, __u32 zone, __u32 order32, __u32 probe,
+					       __u32 number)
 {
 	__u64 order = order__opaque(order32);
 	struct zone_state *st = zone_state__at(node, zone);
@@ -183,7 +229,7 @@ static __always_inline void zone_state__unhold(__u32 node, __u32 zone, __u32 ord
 		 * Isolated before we attached: not ours to count, and with its
 		 * exchange not seen no change of the buffer's level either.
 		 */
-		if (!totals->settled)
+		if (batch__is_old(totals, number))
 			return;
 		stat = probe__seen(probe);
 		if (stat)
@@ -232,59 +278,62 @@ static __always_inline __u64 page__pfn(struct page *page)
 
 SEC("tp_btf/page_reporting_isolate")
 int BPF_PROG(hint_isolate, struct zone *zone, struct page *page, unsigned int order,
-	     int migratetype, bool exchange)
+	     int migratetype, bool exchange, unsigned int batch)
 {
 	zone_state__isolate(zone__node(zone), zone__index(zone, zone->zone_pgdat),
-			    order, exchange);
+			    order, exchange, batch);
 	return 0;
 }
 
 SEC("tp_btf/page_reporting_putback")
-int BPF_PROG(hint_putback, struct zone *zone, struct page *page, unsigned int order, bool reported)
+int BPF_PROG(hint_putback, struct zone *zone, struct page *page, unsigned int order, bool reported,
+	     unsigned int batch)
 {
 	zone_state__unhold(zone__node(zone), zone__index(zone, zone->zone_pgdat),
-			   order, PROBE_PUTBACK);
+			   order, PROBE_PUTBACK, batch);
 	return 0;
 }
 
 SEC("tp_btf/page_reporting_batch")
-int BPF_PROG(hint_batch, void *prdev, unsigned int nr_chunks, unsigned long nr_pages)
+int BPF_PROG(hint_batch, void *prdev, unsigned int nr_chunks, unsigned long nr_pages,
+	     unsigned int batch)
 {
 	struct hint_totals *totals = hint_totals__get();
 
 	if (totals)
-		batch__sent(totals, nr_chunks, nr_pages);
+		batch__sent(totals, batch, nr_chunks, nr_pages);
 	return 0;
 }
 
 SEC("tp_btf/page_reporting_ack")
-int BPF_PROG(hint_ack, void *prdev, unsigned int nr_chunks, int err)
+int BPF_PROG(hint_ack, void *prdev, unsigned int nr_chunks, int err, unsigned int batch)
 {
 	struct hint_totals *totals = hint_totals__get();
 
 	if (totals)
-		batch__ack(totals, err);
+		batch__ack(totals, batch, err);
 	return 0;
 }
 
 SEC("tp_btf/page_reporting_done")
-int BPF_PROG(hint_done, void *prdev, unsigned int nr_chunks)
+int BPF_PROG(hint_done, void *prdev, unsigned int nr_chunks, unsigned int batch)
 {
 	struct hint_totals *totals = hint_totals__get();
 
 	if (totals)
-		batch__done(totals);
+		batch__done(totals, batch);
 	return 0;
 }
 
 SEC("tp_btf/page_reporting_exchange")
 int BPF_PROG(hint_exchange, struct zone *zone, struct page *taken, struct page *released,
-	     unsigned int order, long free_before, long free_after)
+	     unsigned int order, long free_before, long free_after, unsigned int batch)
 {
 	struct probe_stat *stat = probe__seen(PROBE_EXCHANGE);
 	struct exchange_violation_rec *rec;
 	struct hint_totals *totals = hint_totals__get();
 	__s64 delta = free_after - free_before;
+	struct batch_slot *slot;
 	struct zone_state *st;
 	__u32 node, index;
 
@@ -299,7 +348,9 @@ int BPF_PROG(hint_exchange, struct zone *zone, struct page *taken, struct page *
 	}
 	zone_state__begin(st, stat, bpf_ktime_get_ns());
 	st->nr_exchanges++;
-	totals->batch.nr_exchanges++;
+	slot = batch__slot(totals, batch);
+	if (slot)
+		slot->batch.nr_exchanges++;
 	st->exchange_free_delta_pages += delta < 0 ? -delta : delta;
 	st->buffer_pages -= 1LL << order;
 	zone_state__end(st);
@@ -330,7 +381,8 @@ int BPF_PROG(hint_exchange, struct zone *zone, struct page *taken, struct page *
 enum { BUFFER_FILL, BUFFER_STORE, BUFFER_DRAIN };
 
 SEC("tp_btf/page_reporting_buffer")
-int BPF_PROG(hint_buffer, struct zone *zone, struct page *page, unsigned int order, int op)
+int BPF_PROG(hint_buffer, struct zone *zone, struct page *page, unsigned int order, int op,
+	     unsigned int batch)
 {
 	__u32 node = zone__node(zone);
 	__u32 index = zone__index(zone, zone->zone_pgdat);
@@ -339,7 +391,7 @@ int BPF_PROG(hint_buffer, struct zone *zone, struct page *page, unsigned int ord
 	__s64 nr;
 
 	if (op == BUFFER_STORE) {
-		zone_state__unhold(node, index, order, PROBE_BUFFER);
+		zone_state__unhold(node, index, order, PROBE_BUFFER, batch);
 		return 0;
 	}
 	stat = probe__seen(PROBE_BUFFER);

@@ -22,8 +22,9 @@ struct pass_now {
 	__u64 task;		/* the worker, while it is in a pass */
 	__u32 node;
 	__u32 zone;
-	__u32 nr_back;		/* chunks of the batch that are back */
-} pass = {};
+	__u32 number;		/* of the batch: there is one at a time */
+	__u32 nr_back;		/* chunks of it that are back */
+} pass = { .number = 1 };
 
 static __always_inline bool in_pass(void)
 {
@@ -63,7 +64,7 @@ int BPF_PROG(fb_isolate, struct page *page, unsigned int order, int nr)
 {
 	if (HAVE_TRACEPOINTS || !in_pass() || !nr)
 		return 0;
-	zone_state__isolate(pass.node, pass.zone, order, false);
+	zone_state__isolate(pass.node, pass.zone, order, false, pass.number);
 	return 0;
 }
 
@@ -71,11 +72,14 @@ SEC("fentry/virtballoon_free_page_report")
 int BPF_PROG(fb_batch, void *prdev, void *sg, unsigned int nents)
 {
 	struct hint_totals *totals = hint_totals__get();
+	struct batch_slot *slot;
 
 	if (HAVE_TRACEPOINTS || !totals)
 		return 0;
 	pass.nr_back = 0;
-	batch__sent(totals, nents, totals->batch.nr_pages);
+	slot = batch__slot(totals, pass.number);
+	if (slot)
+		batch__sent(totals, pass.number, nents, slot->batch.nr_pages);
 	return 0;
 }
 
@@ -85,7 +89,7 @@ int BPF_PROG(fb_ack, void *prdev, void *sg, unsigned int nents, int err)
 	struct hint_totals *totals = hint_totals__get();
 
 	if (!HAVE_TRACEPOINTS && totals)
-		batch__ack(totals, err);
+		batch__ack(totals, pass.number, err);
 	return 0;
 }
 
@@ -93,11 +97,13 @@ SEC("fentry/__putback_isolated_page")
 int BPF_PROG(fb_putback, struct page *page, unsigned int order)
 {
 	struct hint_totals *totals = hint_totals__get();
+	struct batch_slot *slot;
 
 	if (HAVE_TRACEPOINTS || !in_pass() || !totals)
 		return 0;
-	zone_state__unhold(pass.node, pass.zone, order, PROBE_PUTBACK);
-	if (totals->acked && ++pass.nr_back == totals->batch.nr_chunks)
-		batch__done(totals);
+	zone_state__unhold(pass.node, pass.zone, order, PROBE_PUTBACK, pass.number);
+	slot = batch__known(totals, pass.number);
+	if (slot && slot->acked && ++pass.nr_back == slot->batch.nr_chunks)
+		batch__done(totals, pass.number++);
 	return 0;
 }

@@ -156,19 +156,27 @@ HINT_SHORTAGE_KINDS(HINT_SHORTAGE_REC)
 HINT_PLAIN_KINDS(HINT_PLAIN_WHOLE)
 HINT_SHORTAGE_KINDS(HINT_SHORTAGE_WHOLE)
 
-/* ---- sums over all zones, and the batch that is out: map "hint_totals", one element ---- */
+/* ---- sums over all zones, and the batches that are out: map "hint_totals", one element ---- */
+
+/* A power of two. A mechanism that waits for the answer has one batch out at a time. */
+#define HINT_MAX_BATCHES	128
+
+/*
+ * Filled as the batch goes, by one CPU at a time: whoever makes it up, then
+ * whoever takes it back. All 0 when it is free.
+ */
+struct batch_slot {
+	__u32 number;			/* as the kernel counts batches, from 1 */
+	__u32 acked;
+	struct batch_rec batch;
+};
 
 struct hint_totals {
 	__s64 held_pages;		/* atomic: the zones have different locks */
 	__s64 uncompensated_pages;	/* atomic */
-	__u32 settled;			/* no chunk is out that was isolated before we attached */
-	__u32 acked;			/* of the batch */
-	/*
-	 * Filled as the batch goes; all 0 when none is out. There is one
-	 * registered reporting device and one work item for it, so there is at
-	 * most one batch, and only that worker writes here: no lock.
-	 */
-	struct batch_rec batch;
+	__u32 first_number;		/* batches up to that one may be from before we attached */
+	__u32 pad;
+	struct batch_slot slots[HINT_MAX_BATCHES];	/* by the lowest bits of the number */
 };
 
 #define HINT_ENUM_COUNT(id, name)	COUNT_##id,

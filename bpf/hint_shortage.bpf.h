@@ -146,10 +146,12 @@ __noinline int shortage__fill(struct shortage *s, __u32 gfp, __u32 order, __u32 
 	if (totals) {
 		s->held_pages = totals->held_pages;
 		s->uncompensated_pages = totals->uncompensated_pages;
-		start = totals->batch.start_ns;
-		/* It may have begun on a CPU whose clock is a little ahead. */
-		if (start && start < now)
-			s->batch_age_ns = now - start;
+		/* The oldest. It may have begun on a CPU whose clock is a little ahead. */
+		for (int i = 0; i < HINT_MAX_BATCHES; i++) {
+			start = totals->slots[i].batch.start_ns;
+			if (start && start < now && now - start > s->batch_age_ns)
+				s->batch_age_ns = now - start;
+		}
 	}
 	if (zone_walk__begin(&w.at))
 		bpf_loop(ZONE_WALK_STEPS, shortage_walk__step, &w, 0);

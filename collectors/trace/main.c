@@ -320,17 +320,21 @@ static void run(struct tracer *t)
 }
 
 /*
- * The batch that is out now is in no event. Its exchanges, together with those
- * of the batches that are, make up what the last sample says.
+ * The batches that are out now are in no event. Their exchanges, together with
+ * those of the batches that are, make up what the last sample says.
  */
-static void put_open_batch(struct tracer *t)
+static void put_open_batches(struct tracer *t)
 {
 	struct hint_totals totals;
 
 	if (loaded__totals(&t->loaded, &totals))
 		return;
-	if (totals.batch.start_ns || totals.batch.nr_exchanges)
-		events__put_open_batch(&t->events, &totals.batch, time__now_ns());
+	for (int i = 0; i < HINT_MAX_BATCHES; i++) {
+		const struct batch_rec *batch = &totals.slots[i].batch;
+
+		if (batch->start_ns || batch->nr_exchanges)
+			events__put_open_batch(&t->events, batch, time__now_ns());
+	}
 }
 
 /*
@@ -355,7 +359,7 @@ static int finish(struct tracer *t)
 	screen__end(&t->screen);
 	t->out.memory = NULL;
 	metrics__write(&t->metrics, &t->totals, &t->loaded);
-	put_open_batch(t);
+	put_open_batches(t);
 	err = totals__put_hists(&t->totals, &t->loaded, &t->out);
 	if (totals__put_losses(&t->totals, &t->loaded, &t->events, &t->out))
 		err = -EIO;
