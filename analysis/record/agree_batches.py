@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 
 from analysis.record.facts import (
     BATCH_SLACK_NS,
@@ -55,6 +56,8 @@ def exchanges(f: Facts) -> Found:
 
 
 def overlap(f: Facts) -> Found:
+    if f.may_overlap:
+        return
     for a, b in zip(f.batches, f.batches[1:], strict=False):
         if b.start_ns < f.done(a):
             yield b.line or 0, "a batch begins before the one before it is back"
@@ -74,10 +77,12 @@ def in_order(f: Facts) -> Found:
 
 
 def held(f: Facts) -> Found:
-    """Held pages of a sample: those of the batch that is out."""
+    """Held pages of a sample: those of the batch that is out, or of the batches."""
     if not f.whole("batch"):
         return
     starts = [b.start_ns for b in f.taken]
+    together = sum if f.may_overlap else lambda pages: max(pages, default=0)
+    all_back = list(itertools.accumulate((f.done(b) for b in f.taken), max))
     for s in f.samples:
         held, uncompensated = s.held_pages, s.uncompensated_pages
         if uncompensated > held:
@@ -86,18 +91,18 @@ def held(f: Facts) -> Found:
         begun, ended = s.t_ns - BATCH_SLACK_NS, s.t_ns + s.took_ns + BATCH_SLACK_NS
         i = bisect.bisect_right(starts, ended)
         near = []
-        # Batches do not overlap, so the first that was back by then ends the search.
-        for b in reversed(f.taken[:i]):
-            if f.done(b) < begun:
-                break
-            near.insert(0, b)
-        most = max((b.nr_pages for b in near), default=0)
+        while i and all_back[i - 1] >= begun:
+            i -= 1
+            if f.done(f.taken[i]) >= begun:
+                near.append(f.taken[i])
+        most = together([b.nr_pages for b in near])
         out = [
             b
             for b in near
             if b.sent_ns and b.sent_ns < begun and (b.open or ended < b.ack_ns)
         ]
-        least = out[0].nr_pages if len(out) == 1 else 0
+        sure = f.may_overlap or len(out) == 1
+        least = sum(b.nr_pages for b in out) if sure and not f.may_return_early else 0
         untold = f.record.schema == 1 and (not f.taken or s.t_ns > f.done(f.taken[-1]))
         if not least <= held <= most and not untold:
             yield s.line or 0, f"{held} pages held, {least} to {most} in the batch that is out"
@@ -132,7 +137,9 @@ def largest(f: Facts) -> Found:
         return
     largest = max(b.nr_pages for b in f.batches) * PAGE_BYTES
     all_traced = device.get("batches") == sum(bool(b.sent_ns) for b in f.batches)
-    if largest > most or (all_traced and largest != most):
+    # A round of hints is answered block by block, and batches that overlap are out together.
+    wrong = largest > most and not f.may_return_early
+    if wrong or (all_traced and largest < most and not f.may_overlap):
         yield 0, f"largest batch {largest} bytes, the device had {most} out at most"
 
 
@@ -156,7 +163,8 @@ def integrals(f: Facts) -> Found:
     def overlap(begin: int, end: int) -> int:
         return max(min(end, last.t_ns) - max(begin, first.t_ns), 0)
 
-    sure = sum(b.nr_pages * overlap(b.sent_ns, last.t_ns if b.open else b.ack_ns) for b in f.taken if b.sent_ns)
+    sent = () if f.may_return_early else [b for b in f.taken if b.sent_ns]
+    sure = sum(b.nr_pages * overlap(b.sent_ns, last.t_ns if b.open else b.ack_ns) for b in sent)
     most = sum(b.nr_pages * overlap(b.start_ns, f.done(b)) for b in f.taken)
     total = last.held_page_ns - first.held_page_ns
     slack = INTEGRAL_SHARE * most + sum(b.nr_pages for b in f.taken) * BATCH_SLACK_NS

@@ -72,6 +72,18 @@ class Facts:
             return True
         return guest.parameters.get("swap_back", "0") not in ("0", "N")
 
+    @property
+    def may_overlap(self) -> bool:
+        """The mechanism hands a batch over without waiting for the one before, or on several CPUs."""
+        guest = self.record.guest
+        return guest is not None and (guest.parameters or {}).get("mechanism") in ("async", "sync")
+
+    @property
+    def may_return_early(self) -> bool:
+        """Chunks may go back before their batch is answered: the shrinker of free page hints (feature bit 3)."""
+        guest = self.record.guest
+        return guest is not None and bool(guest.features >> 3 & 1)
+
     @cached_property
     def samples(self) -> tuple[GuestSample, ...]:
         return self.record.guest_samples

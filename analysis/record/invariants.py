@@ -119,12 +119,17 @@ TABLE = (
         "batches under way at the first and last sample",
         agree_batches.exchanges,
     ),
-    Invariant("batches apart", "A batch begins when the one before it is back.", "", agree_batches.overlap),
+    Invariant(
+        "batches apart",
+        "A batch begins when the one before it is back.",
+        "mechanisms that have several out",
+        agree_batches.overlap,
+    ),
     Invariant("batches in order", "A batch is begun, sent, answered, back.", "", agree_batches.in_order),
     Invariant(
         "held",
         "Memory held at a sample is that of the batch that is out; no more is uncompensated than held.",
-        "1 ms; from begin to sending and from answer to end it may be part of the batch",
+        "1 ms; from begin to sending and from answer to end it may be part of the batch; less in a round of hints",
         agree_batches.held,
     ),
     Invariant(

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,32 +201,27 @@ static int say_zones(struct jw *w)
 	return 0;
 }
 
-static int not_hidden(const struct dirent *d)
+/* All that a module says of itself, whatever this kernel has; nothing without it. */
+static void say_parameters(struct jw *w, const char *module)
 {
-	return d->d_name[0] != '.';
-}
+	char dir[PATH_MAX / 2];
+	struct dirent **names = NULL;
+	int nr;
 
-/* All that the module says of itself, whatever this kernel has; none without it. */
-static void say_parameters(struct jw *w)
-{
-	static const char dir[] = "/sys/module/page_reporting/parameters";
-	struct dirent **names;
-	int nr = scandir(dir, &names, not_hidden, alphasort);
-
-	jw__obj_begin(w, "parameters");
+	snprintf(dir, sizeof(dir), "/sys/module/%s/parameters", module);
+	nr = scandir(dir, &names, NULL, alphasort);
 	for (int i = 0; i < nr; i++) {
-		char path[sizeof(dir) + sizeof(names[i]->d_name) + 1], text[256];
+		char path[PATH_MAX], text[256];
 
 		snprintf(path, sizeof(path), "%s/%s", dir, names[i]->d_name);
-		if (i < MAX_PARAMETERS && proc_file__read_path(path, text, sizeof(text)) >= 0) {
+		if (i < MAX_PARAMETERS && names[i]->d_name[0] != '.' &&
+		    proc_file__read_path(path, text, sizeof(text)) >= 0) {
 			text[strcspn(text, "\n")] = '\0';
 			jw__str(w, names[i]->d_name, text);
 		}
 		free(names[i]);
 	}
-	if (nr >= 0)
-		free(names);
-	jw__obj_end(w);
+	free(names);
 }
 
 static int say_hello(void)
@@ -276,7 +272,10 @@ static int say_hello(void)
 		(__u64)read_number("/sys/kernel/mm/page_reporting/buffer_wanted_pages", 0));
 	jw__u64(&w, "buffer_held_pages",
 		(__u64)read_number("/sys/kernel/mm/page_reporting/buffer_held_pages", 0));
-	say_parameters(&w);
+	jw__obj_begin(&w, "parameters");
+	say_parameters(&w, "page_reporting");
+	say_parameters(&w, "virtio_balloon");
+	jw__obj_end(&w);
 	status = say_zones(&w);
 	return status ? status : finish(&w, "hello");
 }
