@@ -71,6 +71,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("swap_out_pages", "swap-out", "pages", "harm"),
     Metric("swap_in_pages", "swap-in", "pages", "harm"),
     Metric("exposure_mib_s", "exposure", "MiB s", "harm", "held and not made good, over time"),
+    Metric("vcpu_stopped_ms", "vCPUs stopped by hinting", "ms", "harm", "summed up; until the host has a block"),
     *_latency_metrics("latency", "latency", "from the intended start"),
     *_latency_metrics("service", "from the send", "from the actual send, behind what was sent before"),
     *_latency_metrics("head", "as oldest on its connection", "what a generator that waits for answers sees"),

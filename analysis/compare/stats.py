@@ -6,6 +6,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from analysis.judge.judge import (
     judge_event,
 )
 from analysis.record import hist
-from analysis.record.model import GIB, MIB, PAGE_BYTES, Cell, GuestSample, Record, Shortage
+from analysis.record.model import GIB, MIB, PAGE_BYTES, Cell, GuestSample, HostSample, Record, Shortage
 from analysis.record.stalls import UNKNOWN, Stalls
 
 NS = 1_000_000_000
@@ -31,6 +32,7 @@ CASCADE_NS = NS  # kills closer than this belong to one incident, unless memory 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
 
 Window = tuple[int, int]
+_Sample = TypeVar("_Sample", GuestSample, HostSample)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def growth(
 
 
 def count_growth(
-    samples: Sequence[GuestSample], get: Callable[[GuestSample], int | None], windows: Sequence[Window]
+    samples: Sequence[_Sample], get: Callable[[_Sample], int | None], windows: Sequence[Window]
 ) -> float | None:
     """As growth(), for a counter of events: whole numbers, the last sample at or before each edge.
 
@@ -154,6 +156,8 @@ def _host_values(record: Record, windows: Sequence[Window]) -> dict[str, float |
     out: dict[str, float | None] = dict.fromkeys(
         ("host_saved_mib_s", "host_saved_vs_x_mib_s", "rss_mib", "residue_mib")
     )
+    stopped_ns = count_growth(record.host_samples, lambda s: (s.device or {}).get("stopped_ns"), windows)
+    out["vcpu_stopped_ms"] = None if stopped_ns is None else stopped_ns / 1e6
     if used is None or not seconds:
         return out
     out["host_saved_mib_s"] = spec.given_bytes / MIB * seconds - used

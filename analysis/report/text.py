@@ -115,6 +115,7 @@ TERMINAL = (
     ("direct_reclaim_stalls", "direct reclaim stalls"),
     ("swap_out_pages", "swap-out, pages"),
     ("exposure_mib_s", "exposure, MiB s"),
+    ("vcpu_stopped_ms", "vCPUs stopped, ms"),
     ("latency_p50_us", "latency p50, ms"),
     ("latency_p99_us", "latency p99, ms"),
     ("latency_p999_us", "latency p99.9, ms"),

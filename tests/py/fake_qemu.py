@@ -25,7 +25,7 @@ HELLO = {
 
 STATS = {
     "virtual-ns": 0, "guest-features": 34, "batches": 0, "chunks": 0,
-    "bytes-received": 0, "bytes-discarded": 0, "discard-ns": 0, "bytes-out": 0,
+    "bytes-received": 0, "bytes-discarded": 0, "discard-ns": 0, "stopped-ns": 0, "stopped-ns-max": 0, "bytes-out": 0,
     "bytes-out-max": 0, "buffer-pages": 0, "violations": 0,
     "skipped-inhibited": 0, "skipped-poison": 0, "skipped-over-limit": 0,
     "skipped-not-ram": 0, "skipped-unaligned": 0, "skipped-past-end": 0, "skipped-failed": 0,

@@ -434,6 +434,8 @@ class Toy:
             "bytes_discarded": self.hinted,
             "bytes_skipped": skipped,
             "discard_ns": 0,
+            "stopped_ns": 0,
+            "stopped_max_ns": 0,
             "bytes_out": 0,
             "bytes_out_max": self.largest,
             "violations": 0,

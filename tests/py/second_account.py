@@ -235,6 +235,10 @@ def numbers(run: Run) -> dict[str, float | None]:
     out["rss_mib"] = None if used is None else used / seconds
     out["host_saved_mib_s"] = None if used is None else given * seconds - used
     out["host_saved_vs_x_mib_s"] = None if used is None else spec["mem_bytes"] / MIB * seconds - used
+    stopped = [(s["t_ns"], (s["device"] or {}).get("stopped_ns")) for s in run.host]
+    edges = [[v for t, v in stopped if t <= edge][-1:] or [v for _, v in stopped[:1]] for edge in (run.a, run.b)]
+    whole = len(stopped) > 1 and None not in (x for edge in edges for x in edge)
+    out["vcpu_stopped_ms"] = (edges[1][0] - edges[0][0]) / 1e6 if whole else None
     base = run.head["guests"][0]["buffer_held_pages"]
     idle = [(s["t_ns"], (base + sum(z["free_pages"] + max(z["held_pages"], 0) + z.get("buffer_pages", 0)
                                     for z in s["zones"])) * PAGE / MIB) for s in run.guest]

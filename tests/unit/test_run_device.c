@@ -15,7 +15,8 @@
 static json_t *answer(void)
 {
 	return json_loads("{\"virtual-ns\": 5, \"guest-features\": 34, \"batches\": 1, \"chunks\": 2,"
-			  "\"bytes-received\": 3, \"bytes-discarded\": 4, \"discard-ns\": 6,"
+			  "\"bytes-received\": 3, \"bytes-discarded\": 4, \"discard-ns\": 6, \"stopped-ns\": 7,"
+			  "\"stopped-ns-max\": 8,"
 			  "\"bytes-out\": 7, \"bytes-out-max\": 8, \"buffer-pages\": 9,"
 			  "\"violations\": 10, \"skipped-inhibited\": 11, \"skipped-poison\": 12,"
 			  "\"skipped-not-ram\": 13, \"skipped-unaligned\": 14,"

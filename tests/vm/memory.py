@@ -143,6 +143,36 @@ def check_unplugged(tap: Tap, guest: Guest, whole: dict[str, int], name: str) ->
     whole_again(tap, guest, f"{name}, unplugged")
 
 
+def check_undone(tap: Tap, scratch: Scratch) -> None:
+    """A block that stays online after all costs the buffer nothing, though no pass fills it up."""
+    with Guest(scratch, "undone", "576M", BUFFER, cmdline="page_reporting.page_reporting_delay_ms=60000") as guest:
+        # Chunks all over memory, and then more and more of what cannot be moved: full pipes, kernel stacks.
+        guest.balloon("hint-buffer-size", 240 * MIB)
+        settled(guest, 240 * 256)
+        guest.sh("echo 1 >/sys/kernel/tracing/events/page_reporting/page_reporting_buffer/enable")
+        blocks = guest.sh(f"cd {MEMORY} && ls -dv memory*").split()
+        given_up = 0
+        for _ in range(6):
+            guest.sh("for i in $(seq 100); do yes | sleep 1000 & done >/dev/null 2>&1; sleep 0.5")
+            before = accounting(guest)
+            for block in blocks:
+                guest.sh("echo >/sys/kernel/tracing/trace")
+                if offline(guest, block):
+                    guest.sh(f"echo online >{MEMORY}/{block}/state")
+                    guest.flush()
+                    settled(guest, 240 * 256)
+                    continue
+                given_up += int(guest.sh("grep -c op=drain /sys/kernel/tracing/trace; :"))
+                after = accounting(guest)
+                if after != before:
+                    tap.is_(after, before, f"undone: {block} stays, and buffer and guest have what they had")
+            if given_up:
+                break
+        tap.ok(given_up > 0, "undone: there were chunks in blocks that stay, and they came back", given_up)
+        tap.is_(accounting(guest), before, "undone: buffer and guest have what they had")
+        tap.is_(guest.splats(), [], "undone: no splat")
+
+
 def check_virtio_mem(tap: Tap, guest: Guest) -> None:
     """All that was plugged can be had back, at once: the driver's retry comes after 50 s."""
     limit_s = 40
@@ -300,4 +330,4 @@ def check_contiguous(tap: Tap, scratch: Scratch) -> None:
 if __name__ == "__main__":
     guestvm.require(KERNEL / "bzImage", QEMU / "qemu-system-x86_64", ROOTFS / "root.erofs",
                     SOAK, GUEST / "hinttrace")
-    sys.exit(guestvm.main_of(check_offline, check_plug, check_contiguous))
+    sys.exit(guestvm.main_of(check_offline, check_undone, check_plug, check_contiguous))

@@ -20,6 +20,8 @@ static const struct {
 	[DEV_RECEIVED]		= { "bytes-received", "bytes_received", NO_NAME },
 	[DEV_DISCARDED]		= { "bytes-discarded", "bytes_discarded", NO_NAME },
 	[DEV_DISCARD_NS]	= { "discard-ns", "discard_ns", NO_NAME },
+	[DEV_STOPPED_NS]	= { "stopped-ns", "stopped_ns", NO_NAME },
+	[DEV_STOPPED_MAX_NS]	= { "stopped-ns-max", "stopped_max_ns", NO_NAME },
 	[DEV_OUT]		= { "bytes-out", "bytes_out", NO_NAME },
 	[DEV_OUT_MAX]		= { "bytes-out-max", "bytes_out_max", NO_NAME },
 	[DEV_VIOLATIONS]	= { "violations", "violations", NO_NAME },

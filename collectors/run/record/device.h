@@ -17,6 +17,8 @@ enum device_counter {
 	DEV_RECEIVED,
 	DEV_DISCARDED,
 	DEV_DISCARD_NS,
+	DEV_STOPPED_NS,		/* virtual; CPUs that waited for a block to be taken, summed */
+	DEV_STOPPED_MAX_NS,
 	DEV_OUT,
 	DEV_OUT_MAX,
 	DEV_VIOLATIONS,
