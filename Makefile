@@ -103,6 +103,11 @@ Parts:
   make kernel|qemu|image the patched kernel, the patched QEMU, the guest root
   make kernel-debug      the kernel with KASAN, lockdep and more, for tests
   make bpf|collectors    BPF programs; tracer, runner and guest tools
+  make man               build/man/ and build/completion/: pages and completion of
+                         hinttrace and hintrun
+  make install           tracer, runner, unit, man pages, completion, documents:
+                         DESTDIR= PREFIX=/usr/local; make uninstall
+  make deb               build/deb/: the tracer as a Debian package
   make src-linux|src-qemu    a git tree with the patches as commits, under
                          build/src/, to edit them; then
   make patches           write both series anew from those trees
@@ -319,6 +324,80 @@ build/guest/bpf/%.bpf.o: build/bpf/%.bpf.o | build/guest/bpf
 build/gen build/stamp build/bin build/bpf build/guest build/guest/bpf build/tests build/log:
 	@mkdir -p $@
 
+# ---------------------------------------------------------------- install
+
+# Both programs print their tables; man pages and completion are made of these.
+man_gen := collectors/install/manual.py
+man_pages := build/man/hinttrace.8 build/man/hintrun.1
+completions := build/completion/hinttrace build/completion/hintrun
+
+build/gen/hinttrace.table: build/guest/hinttrace | build/gen
+	$(Q)$< --help=table >$@
+build/gen/hintrun.table: build/bin/hintrun | build/gen
+	$(Q)$< --help=table >$@
+
+# man_rule,PAGE,PROGRAM
+define man_rule
+build/man/$(1): build/gen/$(2).table $(man_gen) collectors/install/$(1).in collectors/install/changelog
+	@mkdir -p $$(@D)
+	$$(call say,MAN,$$@)python3 -B $(man_gen) man $$< collectors/install/$(1).in collectors/install/changelog >$$@
+build/completion/$(2): build/gen/$(2).table $(man_gen)
+	@mkdir -p $$(@D)
+	$$(call say,GEN,$$@)python3 -B $(man_gen) bash $$< >$$@
+endef
+$(eval $(call man_rule,hinttrace.8,hinttrace))
+$(eval $(call man_rule,hintrun.1,hintrun))
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+UNITDIR ?= $(if $(filter /usr,$(PREFIX)),/lib,$(PREFIX)/lib)/systemd/system
+
+# What is put where: MODE:FILE:FOLDER, the folder below DESTDIR.
+installed_tracer := 755:build/guest/hinttrace:$(PREFIX)/sbin \
+	$(bpf_names:%=644:build/guest/bpf/%.bpf.o:$(PREFIX)/lib/hinttrace/bpf) \
+	644:build/man/hinttrace.8:$(PREFIX)/share/man/man8 \
+	644:build/completion/hinttrace:$(PREFIX)/share/bash-completion/completions \
+	$(patsubst %,644:docs/%.md:$(PREFIX)/share/doc/hinttrace,tracer screen report) \
+	644:build/install/hinttrace.service:$(UNITDIR) \
+	644:build/install/default/hinttrace:$(SYSCONFDIR)/default
+installed_runner := 755:build/bin/hintrun:$(PREFIX)/bin \
+	644:build/man/hintrun.1:$(PREFIX)/share/man/man1 \
+	644:build/completion/hintrun:$(PREFIX)/share/bash-completion/completions
+
+build/install/hinttrace.service: collectors/install/hinttrace.service.in FORCE
+	@mkdir -p $(@D)
+	@sed -e 's|@SBINDIR@|$(PREFIX)/sbin|' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|' $< >$@
+build/install/default/hinttrace: collectors/install/hinttrace.default
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+part = $(word $(1),$(subst :,$(space),$(2)))
+install_one = install -D -m $(call part,1,$(1)) $(call part,2,$(1)) \
+	$(call quote,$(DESTDIR)$(call part,3,$(1))/$(notdir $(call part,2,$(1)))) &&
+uninstall_one = rm -f $(call quote,$(DESTDIR)$(call part,3,$(1))/$(notdir $(call part,2,$(1)))) &&
+
+.PHONY: man install install-tracer install-runner uninstall deb
+man: $(man_pages) $(completions)
+
+install-tracer install-runner: install-%: man payload build/bin/hintrun \
+		build/install/hinttrace.service build/install/default/hinttrace
+	$(call say,INSTALL,$* below $(DESTDIR)$(PREFIX))$(foreach x,$(installed_$*),$(call install_one,$(x))) :
+install: install-tracer install-runner
+
+# Folders that are nobody else's go, too.
+uninstall:
+	$(call say,REMOVE,$(DESTDIR)$(PREFIX))$(foreach x,$(installed_tracer) $(installed_runner),$(call uninstall_one,$(x))) \
+		for dir in lib/hinttrace/bpf lib/hinttrace share/doc/hinttrace; do \
+			[ ! -d $(call quote,$(DESTDIR)$(PREFIX))/$$dir ] || rmdir $(call quote,$(DESTDIR)$(PREFIX))/$$dir; \
+		done
+
+# The package's name has version and architecture in it; build/deb/hinttrace.deb leads there.
+deb: man payload
+	$(Q)rm -rf build/deb && mkdir -p build/deb
+	$(Q)$(MAKE) -s install-tracer DESTDIR=$(CURDIR)/build/deb/root PREFIX=/usr SYSCONFDIR=/etc UNITDIR=/lib/systemd/system
+	$(Q)collectors/install/deb.sh build/deb/root build/deb
+	$(Q)rm -rf build/deb/root && ln -s $$(cd build/deb && echo *.deb) build/deb/hinttrace.deb
+
 # ---------------------------------------------------------------- run
 
 python = $(shell images/host/python.sh numpy scipy matplotlib jinja2 || echo false)
@@ -471,11 +550,11 @@ check: setup-test build/bin/hintrun build/make/exit.so $(unit_tests) $(guest_too
 compat: setup-test
 	$(Q)python3 -B tests/vm/compat.py fetch || [ $$? -eq 69 ]
 
-vm-check: setup-test compat $(everything) | build/log
+vm-check: setup-test compat deb $(everything) | build/log
 	$(if $(filter-out 0 1,$(FAST)),$(error FAST=$(FAST): allowed: 0 or 1))
 	$(Q)tests/run-tests $(if $(filter 1,$(FAST)),fast,vm)
 
-test: setup-test compat $(everything) $(unit_tests) | build/log
+test: setup-test compat deb $(everything) $(unit_tests) | build/log
 	$(Q)tests/run-tests check vm
 
 # Contents of memory under hinting, for hours; the shapes only in the long form.

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,6 +64,22 @@ int proc__protect(const char *who)
 	}
 	fault_in_stack();
 	return 0;
+}
+
+int proc__keep_only(const char *who, int cap)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+	int err;
+
+	sets[CAP_TO_INDEX(cap)].permitted = CAP_TO_MASK(cap);
+	sets[CAP_TO_INDEX(cap)].effective = CAP_TO_MASK(cap);
+	/* What is no longer permitted leaves the ambient set, too. */
+	if (!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !syscall(SYS_capset, &head, sets))
+		return 0;
+	err = -errno;
+	fprintf(stderr, "%s: cannot give up its capabilities: %s\n", who, strerror(-err));
+	return err;
 }
 
 int proc__write_exit(int fd, const char *name, pid_t pid, int wstatus,

@@ -19,6 +19,12 @@ int proc__set_oom_score_adj(int adj);
 int proc__protect(const char *who);
 
 /*
+ * Gives up every capability but @cap, for good. Says on stderr what failed, as
+ * program `who`.  0 or -errno.
+ */
+int proc__keep_only(const char *who, int cap);
+
+/*
  * Writes the `proc_exit` event of docs/record.md for a wait(2) status.
  * round < 0: none.  0 or -errno.
  */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/usage.h"
 #include "run/vm/boot.h"
 #include "run/vm/console.h"
 #include "run/plan/list.h"
@@ -306,60 +307,81 @@ static int command_console(int argc, char **argv)
 	return nr ? EXIT_FAILED : EXIT_DONE;
 }
 
-static void print_help(void)
+static const struct command {
+	const char *name;
+	int (*fn)(int argc, char **argv);
+	const char *arguments, *what;
+} commands[] = {
+	{ "run", command_run, "[OPTION...]", "run an experiment; what is done is kept" },
+	{ "check", command_check, "[OPTION...]", "whether run would take these options" },
+	{ "plan", command_plan, "[OPTION...]", "its cells as JSON, a line each; none is run" },
+	{ "list", command_list, "", "workloads, arms and experiments" },
+	{ "shell", command_shell, "--arm ARM|--cell DIR",
+	  "an interactive guest of an arm, or of a cell (--workload none: without a workload)" },
+	{ "debug", command_debug, "--arm ARM|--cell DIR",
+	  "the same, halted, for gdb; a cell runs its workload on its own clock" },
+	{ "cell", command_cell, "DIR/cell.json", "one cell again, into results/again" },
+	{ "boot", command_boot, "[OPTION...]", "one guest of any kind (boot --help)" },
+	{ "console", command_console, "[FILE]", "complaints of a kernel on its console" },
+};
+
+/* Those of boot are long, and a text of their own; the table has both. */
+static void print_help(bool as_table)
 {
-	printf("Usage: hintrun run [OPTION...]           run an experiment, what is done is kept\n"
-	       "       hintrun check [OPTION...]         whether `run` would take these options\n"
-	       "       hintrun plan [OPTION...]          its cells as JSON, a line each; none is run\n"
-	       "       hintrun list                      workloads, arms and experiments\n"
-	       "       hintrun shell --arm ARM|--cell DIR    an interactive guest of an arm, or of a\n"
-	       "                                         cell (--workload none: without a workload)\n"
-	       "       hintrun debug --arm ARM|--cell DIR    the same, halted, for gdb; a cell runs its\n"
-	       "                                         workload on its own clock\n"
-	       "       hintrun cell DIR/cell.json        one cell again, into results/again\n"
-	       "       hintrun boot [OPTION...]          one guest of any kind (boot --help)\n"
-	       "       hintrun console [FILE]            complaints of a kernel on its console\n"
-	       "\n"
-	       "Options (defaults come from experiments/default.json and the experiment):\n");
-	opts__help();
-	printf("\n"
-	       "Examples:\n"
-	       "  hintrun run --workload memcached --quick\n"
-	       "  hintrun run --workload memcached --arms \"none reporting buffer\" --repeats 5\n"
-	       "  hintrun run --workload ~/my-workload --mem 1G --buffer 128M --ack-delay 50ms+1ms\n"
-	       "  hintrun shell --arm buffer\n"
-	       "  hintrun cell results/memcached/buffer-s1-r1-0123456789ab/cell.json\n"
-	       "\n"
-	       "Exit status: 0 all cells done; 1 the guest or workload of some cell failed; 2 wrong\n"
-	       "usage; 69 the machine failed (an image is missing, QEMU does not start, the disk is\n"
-	       "full); 128 + N stopped by signal N. An OOM kill in a guest is a result, no failure.\n"
-	       "Stopped at any moment, the same command continues.\n");
+	const struct usage u = { .to = stdout, .table = as_table, .column = 28 };
+	size_t i;
+
+	usage__head(
+		&u, "hintrun", "COMMAND [OPTION...]",
+		"Runs the cells of an experiment, a virtual machine each, and leaves their records.");
+	usage__group(&u, "Commands", NULL, NULL);
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		usage__command(&u, commands[i].name, commands[i].arguments, commands[i].what);
+	usage__group(&u, "Options",
+		     "defaults come from experiments/default.json and the experiment",
+		     "run check plan list shell debug cell");
+	opts__help(&u);
+	if (as_table) {
+		usage__group(&u, "Options of boot", NULL, "boot");
+		boot__options(&u);
+	}
+	usage__section(
+		&u, "Examples",
+		"  hintrun run --workload memcached --quick\n"
+		"  hintrun run --workload memcached --arms \"none reporting buffer\" --repeats 5\n"
+		"  hintrun run --workload ~/my-workload --mem 1G --buffer 128M --ack-delay 50ms+1ms\n"
+		"  hintrun shell --arm buffer\n"
+		"  hintrun cell results/memcached/buffer-s1-r1-0123456789ab/cell.json\n");
+	usage__section(
+		&u, "Exit status",
+		"0 all cells done; 1 the guest or workload of some cell failed; 2 wrong usage; 69 the\n"
+		"machine failed (an image is missing, QEMU does not start, the disk is full);\n"
+		"128 + N stopped by signal N. An OOM kill in a guest is a result, no failure.\n"
+		"Stopped at any moment, the same command continues.\n");
+}
+
+static void print_boot_help(void)
+{
+	const struct usage u = { .to = stdout, .column = 28 };
+
+	boot__help(&u);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*fn)(int argc, char **argv);
-	} commands[] = {
-		{ "run", command_run }, { "check", command_check }, { "plan", command_plan },
-		{ "list", command_list }, { "shell", command_shell },
-		{ "debug", command_debug }, { "cell", command_cell },
-		{ "boot", command_boot }, { "console", command_console },
-	};
 	char names[160] = "";
 	size_t i, n = 0;
+	bool as_table;
 	int k;
 
 	for (k = 1; k < argc && strcmp(argv[k], "--"); k++) {
-		if (!strcmp(argv[k], "--help") || !strcmp(argv[k], "-h") ||
-		    (k == 1 && !strcmp(argv[k], "help"))) {
-			if (k > 1 && !strcmp(argv[1], "boot"))
-				boot__help();
-			else
-				print_help();
-			return EXIT_DONE;
-		}
+		if (!usage__is_help(argv[k], &as_table) && (k != 1 || strcmp(argv[k], "help")))
+			continue;
+		if (k > 1 && !strcmp(argv[1], "boot"))
+			print_boot_help();
+		else
+			print_help(as_table);
+		return EXIT_DONE;
 	}
 	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE	/* ppoll() */
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <malloc.h>
 #include <poll.h>
@@ -209,7 +210,7 @@ static void log_probes(struct tracer *t)
 				 probe__state_name(probe), probe->kind, probe->hook,
 				 probe->why ? ": " : "", probe->why ? probe->why : "");
 	}
-	if (!t->out.human)
+	if (out__wants_json(&t->out))
 		return;
 	for (unsigned int i = 0; i < nr_trace_probes; i++) {
 		const struct probe *probe = &trace_probes[i];
@@ -389,7 +390,7 @@ static int trace(struct tracer *t)
 	t->events.tgid = (__u32)getpid();
 	t->events.nr_own = o->nr_own;
 	memcpy(t->events.own, o->own, sizeof(o->own));
-	if (out__open(&t->out, o->stream, o->json, !o->json && !o->stream))
+	if (out__open(&t->out, o->stream, o->json, !o->json && !o->stream && !o->kills))
 		return EXIT_INFRA;
 	if (prepare(t))
 		goto out;
@@ -410,6 +411,9 @@ static int trace(struct tracer *t)
 	/* From here on nothing is allocated. */
 	if (!o->unprotected)
 		t->out.memory = &t->memory;
+	/* Maps are read and links are closed with CAP_BPF; nothing else is needed any more. */
+	if (o->drop_caps && proc__keep_only("hinttrace", CAP_BPF))
+		goto out;
 	if (say_ready(o->ready))
 		goto out;
 	run(t);

@@ -8,88 +8,115 @@
 
 #include "common/num.h"
 #include "common/time.h"
+#include "common/usage.h"
 #include "trace/opts.h"
 
 #ifndef HINT_VERSION
 #define HINT_VERSION "0.1"
 #endif
 
-static const char help_text[] =
-"Usage: hinttrace [OPTION]...\n"
-"Watches free page hinting, paging and the allocator's failures with BPF, and\n"
-"tells for each failed allocation, stall and OOM kill how much memory hinting\n"
-"held in each zone at that instant.\n"
-"\n"
-"Output (text on standard output unless one of these is given)\n"
-"  -j, --json            JSON lines on standard output\n"
-"      --stream PATH     JSON lines to PATH, a virtio port or a file\n"
-"      --interval MS     time between guest samples in JSON (default 100, 10-60000)\n"
-"      --ready PATH      write our process id to PATH once everything is attached\n"
-"      --metrics FILE    counters and histograms as OpenMetrics text, every 10 s and\n"
-"                        at the end, as the textfile collector of a node exporter wants\n"
-"What to run\n"
-"  -d, --duration SEC    stop after SEC seconds (default: at SIGINT or SIGTERM)\n"
-"      --objects DIR     folder of hint.bpf.o, swap.bpf.o, allocfail.bpf.o and\n"
-"                        sample.bpf.o (default: bpf/ beside this program)\n"
-"      --pinned DIR      adopt the programs pinned in DIR instead of loading their\n"
-"                        object; once for each object\n"
-"      --strict          fail unless every probe that has no stand-in is attached\n"
-"      --own NAME        tasks of this name belong to the toolkit, as hinttrace does:\n"
-"                        what they ask for is marked; several are allowed\n"
-"      --unprotected     do not lock memory, do not leave the OOM killer's list\n"
-"      --replay FILE     print the screens of the kills in FILE, a record or what -j\n"
-"                        wrote; with -j a line of verdict for each kill\n"
-"What there is\n"
-"      --list            events and histograms\n"
-"      --list-fields     what the line of each event holds: kind, name, form\n"
-"      --list-probes     every probe, and whether this kernel has its hook\n"
-"      --dry-run         load into the kernel, attach nothing, show the probes\n"
-"  -v, --verbose         messages of libbpf and the verifier\n"
-"  -V, --version\n"
-"  -h, --help\n"
-"\n"
-"Examples\n"
-"  hinttrace -d 60                  # who was killed in the next minute, and why\n"
-"  hinttrace -j | grep oom_kill     # the same as JSON\n"
-"  hinttrace --stream /dev/virtio-ports/org.hintbuf.trace --ready /run/trace.pid\n"
-"  bpftool prog loadall bpf/hint.bpf.o /sys/fs/bpf/hint autoattach &&\n"
-"      hinttrace --pinned /sys/fs/bpf/hint\n"
-"\n"
-"Needs root, Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF, and for the state of\n"
-"the zones CONFIG_KALLSYMS_ALL. Without our page_reporting tracepoints it falls\n"
-"back to functions of the kernel, and knows nothing of a hinting buffer.\n"
-"\n"
-"Exit status: 0 done; 1 records were lost on their way out; 2 wrong usage;\n"
-"69 this kernel or this user cannot trace.\n";
-
 enum {
-	OPT_STREAM = 256, OPT_INTERVAL, OPT_READY, OPT_OBJECTS, OPT_PINNED, OPT_STRICT,
-	OPT_UNPROTECTED, OPT_LIST, OPT_LIST_PROBES,
-	OPT_LIST_FIELDS, OPT_OWN, OPT_DRY_RUN, OPT_REPLAY, OPT_METRICS,
+	OPT_STREAM = 256,
+	OPT_INTERVAL,
+	OPT_READY,
+	OPT_OBJECTS,
+	OPT_PINNED,
+	OPT_STRICT,
+	OPT_UNPROTECTED,
+	OPT_LIST,
+	OPT_LIST_PROBES,
+	OPT_LIST_FIELDS,
+	OPT_OWN,
+	OPT_DRY_RUN,
+	OPT_REPLAY,
+	OPT_METRICS,
+	OPT_KILLS,
+	OPT_DROP_CAPS,
 };
 
-static const struct option long_options[] = {
-	{ "json", no_argument, NULL, 'j' },
-	{ "stream", required_argument, NULL, OPT_STREAM },
-	{ "interval", required_argument, NULL, OPT_INTERVAL },
-	{ "metrics", required_argument, NULL, OPT_METRICS },
-	{ "replay", required_argument, NULL, OPT_REPLAY },
-	{ "ready", required_argument, NULL, OPT_READY },
-	{ "duration", required_argument, NULL, 'd' },
-	{ "objects", required_argument, NULL, OPT_OBJECTS },
-	{ "pinned", required_argument, NULL, OPT_PINNED },
-	{ "strict", no_argument, NULL, OPT_STRICT },
-	{ "unprotected", no_argument, NULL, OPT_UNPROTECTED },
-	{ "list", no_argument, NULL, OPT_LIST },
-	{ "list-probes", no_argument, NULL, OPT_LIST_PROBES },
-	{ "list-fields", no_argument, NULL, OPT_LIST_FIELDS },
-	{ "own", required_argument, NULL, OPT_OWN },
-	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
+/* Every option: what is parsed, --help, the man page and the completion come from here. */
+static const struct option_def {
+	int val; /* a letter: there is a short form; 0: a group begins */
+	const char *name;
+	const char *arg; /* NULL: takes none; of a group: a note */
+	const char *what;
+} table[] = {
+#define GROUP(title, note)           \
+	{                            \
+		0, title, note, NULL \
+	}
+	GROUP("Output", "text on standard output unless one of these is given"),
+	{ 'j', "json", NULL, "JSON lines on standard output" },
+	{ OPT_STREAM, "stream", "PATH", "JSON lines to PATH, a virtio port or a file" },
+	{ OPT_INTERVAL, "interval", "MS",
+	  "time between guest samples in JSON (default 100, 10-60000)" },
+	{ OPT_READY, "ready", "PATH", "write our process id to PATH once everything is attached" },
+	{ OPT_METRICS, "metrics", "FILE",
+	  "counters and histograms as OpenMetrics text, every 10 s and at the end, as the textfile collector of a node exporter wants" },
+	{ OPT_KILLS, "kills", NULL,
+	  "of text, only the screens of kills: no line for each event, no histograms" },
+	GROUP("What to run", NULL),
+	{ 'd', "duration", "SEC", "stop after SEC seconds (default: at SIGINT or SIGTERM)" },
+	{ OPT_OBJECTS, "objects", "DIR",
+	  "folder of hint.bpf.o, swap.bpf.o, allocfail.bpf.o and sample.bpf.o (default: bpf/ beside this program, or ../lib/hinttrace/bpf/ from there)" },
+	{ OPT_PINNED, "pinned", "DIR",
+	  "adopt the programs pinned in DIR instead of loading their object; once for each object" },
+	{ OPT_STRICT, "strict", NULL, "fail unless every probe that has no stand-in is attached" },
+	{ OPT_OWN, "own", "NAME",
+	  "tasks of this name belong to the toolkit, as hinttrace does: what they ask for is marked; several are allowed" },
+	{ OPT_UNPROTECTED, "unprotected", NULL,
+	  "do not lock memory, do not leave the OOM killer's list" },
+	{ OPT_DROP_CAPS, "drop-caps", NULL,
+	  "once everything is attached, give up every capability but CAP_BPF" },
+	{ OPT_REPLAY, "replay", "FILE",
+	  "print the screens of the kills in FILE, a record or what -j wrote; with -j a line of verdict for each kill" },
+	GROUP("What there is", NULL),
+	{ OPT_LIST, "list", NULL, "events and histograms" },
+	{ OPT_LIST_FIELDS, "list-fields", NULL,
+	  "what the line of each event holds: kind, name, form" },
+	{ OPT_LIST_PROBES, "list-probes", NULL,
+	  "every probe, and whether this kernel has its hook" },
+	{ OPT_DRY_RUN, "dry-run", NULL, "load into the kernel, attach nothing, show the probes" },
+	{ 'v', "verbose", NULL, "messages of libbpf and the verifier" },
+	{ 'V', "version", NULL, "print the version" },
+	{ 'h', "help", NULL, "print this" },
+#undef GROUP
 };
+
+#define NR_TABLE (sizeof(table) / sizeof(table[0]))
+
+static void print_help(bool as_table)
+{
+	const struct usage u = { .to = stdout, .table = as_table, .column = 24 };
+
+	usage__head(
+		&u, "hinttrace", "[OPTION]...",
+		"Watches free page hinting, paging and the allocator's failures with BPF, and tells for each failed allocation, stall and OOM kill how much memory hinting held in each zone at that instant.");
+	for (size_t i = 0; i < NR_TABLE; i++) {
+		const struct option_def *o = &table[i];
+
+		if (o->val)
+			usage__option(&u, o->val < 256 ? o->val : 0, o->name, o->arg, o->what);
+		else
+			usage__group(&u, o->name, o->arg, NULL);
+	}
+	usage__section(
+		&u, "Examples",
+		"  hinttrace -d 60                  # who was killed in the next minute, and why\n"
+		"  hinttrace -j | grep oom_kill     # the same as JSON\n"
+		"  hinttrace --stream /dev/virtio-ports/org.hintbuf.trace --ready /run/trace.pid\n"
+		"  bpftool prog loadall bpf/hint.bpf.o /sys/fs/bpf/hint autoattach &&\n"
+		"      hinttrace --pinned /sys/fs/bpf/hint\n");
+	usage__section(
+		&u, "Needs",
+		"Root, or CAP_BPF, CAP_PERFMON, CAP_SYSLOG and CAP_SYS_ADMIN with room to lock memory\n"
+		"(man hinttrace); Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF, and for the state\n"
+		"of the zones CONFIG_KALLSYMS_ALL. Without our page_reporting tracepoints it falls\n"
+		"back to functions of the kernel, and knows nothing of a hinting buffer.\n");
+	usage__section(&u, "Exit status",
+		       "0 done; 1 records were lost on their way out; 2 wrong usage;\n"
+		       "69 this kernel or this user cannot trace.\n");
+}
 
 static int bad_value(const char *option, const char *value, const char *allowed)
 {
@@ -106,10 +133,18 @@ static int set_path(char *path, const char *value)
 	return 0;
 }
 
-/* bpf/ beside the program. */
+static bool has_objects(const char *dir)
+{
+	char file[PATH_MAX + 16];
+
+	snprintf(file, sizeof(file), "%s/hint.bpf.o", dir);
+	return !access(file, F_OK);
+}
+
+/* bpf/ beside the program; where `make install` puts them when only that is there. */
 static int default_objects(char *path)
 {
-	char self[PATH_MAX];
+	char self[PATH_MAX], *dir;
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	if (len < 0) {
@@ -118,9 +153,15 @@ static int default_objects(char *path)
 		return -EINVAL;
 	}
 	self[len] = '\0';
-	if (snprintf(path, PATH_MAX, "%s/bpf", dirname(self)) >= PATH_MAX)
+	dir = dirname(self);
+	if (snprintf(path, PATH_MAX, "%s/bpf", dir) < PATH_MAX && has_objects(path))
+		return 0;
+	if (snprintf(path, PATH_MAX, "%s/../lib/hinttrace/bpf", dir) < PATH_MAX &&
+	    has_objects(path))
+		return 0;
+	if (snprintf(path, PATH_MAX, "%s/bpf", dir) >= PATH_MAX)
 		return bad_value("--objects", self, "a path short enough");
-	return 0;
+	return 0; /* whoever opens them says that they are not there */
 }
 
 static int parse_one(struct opts *o, int c)
@@ -171,6 +212,12 @@ static int parse_one(struct opts *o, int c)
 	case OPT_UNPROTECTED:
 		o->unprotected = true;
 		return 0;
+	case OPT_KILLS:
+		o->kills = true;
+		return 0;
+	case OPT_DROP_CAPS:
+		o->drop_caps = true;
+		return 0;
 	case OPT_LIST:
 		o->mode = MODE_LIST;
 		return 0;
@@ -194,25 +241,60 @@ static int parse_one(struct opts *o, int c)
 		puts("hinttrace " HINT_VERSION);
 		return 1;
 	case 'h':
-		fputs(help_text, stdout);
+		if (optarg && strcmp(optarg, "table"))
+			return bad_value("--help", optarg, "the word table");
+		print_help(optarg != NULL);
 		return 1;
 	}
 	fprintf(stderr, "See hinttrace --help.\n");
 	return -EINVAL;
 }
 
+/* The table in the form that getopt_long() wants; letters has room for two a row. */
+static void make_getopt(struct option *longs, char *letters)
+{
+	for (size_t i = 0; i < NR_TABLE; i++) {
+		const struct option_def *o = &table[i];
+
+		if (!o->val)
+			continue;
+		*longs++ = (struct option){
+			.name = o->name,
+			.val = o->val,
+			.has_arg = o->val == 'h' ? optional_argument :
+				   o->arg	 ? required_argument :
+						   no_argument,
+		};
+		if (o->val > 255)
+			continue;
+		*letters++ = (char)o->val;
+		if (o->arg)
+			*letters++ = ':';
+	}
+	*longs = (struct option){ 0 };
+	*letters = '\0';
+}
+
 int opts__parse(struct opts *o, int argc, char **argv)
 {
+	struct option longs[NR_TABLE + 1];
+	char letters[2 * NR_TABLE + 1];
 	int c, ret;
 
 	memset(o, 0, sizeof(*o));
 	o->interval_ns = 100 * NSEC_PER_MSEC;
-	while ((c = getopt_long(argc, argv, "jd:vVh", long_options, NULL)) != -1) {
+	make_getopt(longs, letters);
+	while ((c = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		ret = parse_one(o, c);
 		if (ret)
 			return ret;
 	}
 	if (optind < argc)
 		return bad_value("argument", argv[optind], "an option");
+	if (o->kills && (o->json || o->stream)) {
+		fprintf(stderr,
+			"hinttrace: --kills is of text: it goes with neither --json nor --stream; see hinttrace --help\n");
+		return -EINVAL;
+	}
 	return o->objects[0] ? 0 : default_objects(o->objects);
 }

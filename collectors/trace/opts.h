@@ -28,6 +28,8 @@ struct opts {
 	bool json;
 	bool strict;
 	bool unprotected;
+	bool kills; /* of text, screens only */
+	bool drop_caps;
 	bool verbose;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* SOURCES: collectors/run/plan/settings.c collectors/run/plan/cell.c collectors/run/plan/hash.c collectors/run/util.c collectors/common/num.c collectors/common/fd.c */
+/* SOURCES: collectors/run/plan/settings.c collectors/common/usage.c collectors/run/plan/cell.c collectors/run/plan/hash.c collectors/run/util.c collectors/common/num.c collectors/common/fd.c */
 /* LIBS: -ljansson -lnettle */
 #include "tap.h"
 #include "run/plan/settings.h"

@@ -92,13 +92,24 @@ def fetch_qemu(folder: Path) -> None:
            "", folder, sources)
 
 
+def fetch_debian12(folder: Path) -> None:
+    """A whole Debian 12 with systemd and its own kernel, as deb.py boots it: a tar, and /boot."""
+    folder.mkdir()
+    sources = folder / "sources.list"
+    sources.write_text(output(TOP / "images/cache/apt.sh", "lines", "bookworm"))
+    output("mmdebstrap", "--variant=minbase", "--include=systemd-sysv,linux-image-cloud-amd64",
+           "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\"",
+           "bookworm", folder / "root.tar", sources)
+    output("tar", "-C", folder, "-xf", folder / "root.tar", "--wildcards", "./boot/vmlinuz-*", "./boot/initrd.img-*")
+
+
 def fetch_all() -> int:
     """Get what is not there yet, for later tests. 0, or 69 when something cannot be had."""
-    for name, get in (("kernel", fetch_kernel), ("qemu", fetch_qemu)):
+    for name, get in (("kernel", fetch_kernel), ("qemu", fetch_qemu), ("debian12", fetch_debian12)):
         folder = COMPAT / name
         if (folder / "done").exists():
             continue
-        print(f"  FETCH    Debian's {name} for tests/vm/compat.sh", flush=True)
+        print(f"  FETCH    Debian's {name} for tests/vm", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         COMPAT.mkdir(parents=True, exist_ok=True)
         try:

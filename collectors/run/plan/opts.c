@@ -18,7 +18,8 @@ static const struct path_option {
 	const char *below_root;	/* default, or NULL */
 	const char *what;
 } paths[] = {
-	{ "root", offsetof(struct opts, root), NULL, "the checkout (default: of this program)" },
+	{ "root", offsetof(struct opts, root), NULL,
+	  "the checkout (default: of this program, else the folder you are in)" },
 	{ "out", offsetof(struct opts, out), NULL, "results folder (results/EXPERIMENT)" },
 	{ "kernel", offsetof(struct opts, kernel), "build/kernel", "folder of bzImage" },
 	{ "qemu", offsetof(struct opts, qemu), "build/qemu", "folder of QEMU and its firmware" },
@@ -92,10 +93,18 @@ static const char *value_of(const struct option_list *l, const char *name)
 	return value;
 }
 
-/* build/bin/hintrun lies two below the checkout. */
+static bool is_checkout(const char *dir)
+{
+	char file[PATH_MAX];
+
+	return !str__fmt(file, sizeof(file), "%s/experiments/default.json", dir) &&
+	       !access(file, F_OK);
+}
+
+/* build/bin/hintrun lies two below the checkout; one that is installed takes where we are. */
 int opts__default_root(char *root)
 {
-	char exe[PATH_MAX];
+	char exe[PATH_MAX], here[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 	int i;
 
@@ -109,6 +118,8 @@ int opts__default_root(char *root)
 			return -EINVAL;
 		*slash = '\0';
 	}
+	if (!is_checkout(exe) && getcwd(here, sizeof(here)) && is_checkout(here))
+		return str__fmt(root, PATH_MAX, "%s", here);
 	return str__fmt(root, PATH_MAX, "%s", *exe ? exe : "/");
 }
 
@@ -385,17 +396,15 @@ struct settings *opts__settings(struct opts *o)
 	return &o->experiment.matrices[0].settings;
 }
 
-void opts__help(void)
+void opts__help(const struct usage *u)
 {
 	size_t i;
 
-	settings__help(stdout);
-	printf("  %-26s  %s\n", "--param NAME=VALUE", "parameter of the workload (HINT_P_NAME)");
-	printf("  %-26s  %s\n", "--experiment NAME", "settings of experiments/NAME.json");
-	for (i = 0; i < ARRAY_SIZE(paths); i++) {
-		char option[64];
-
-		snprintf(option, sizeof(option), "--%s DIR", paths[i].name);
-		printf("  %-26s  %s\n", option, paths[i].what);
-	}
+	settings__help(u);
+	usage__option(u, 0, "param", "NAME=VALUE", "parameter of the workload (HINT_P_NAME)");
+	usage__option(u, 0, "experiment", "NAME", "settings of experiments/NAME.json");
+	usage__option(u, 0, "arm", "ARM", "the arm of a guest on this terminal");
+	usage__option(u, 0, "cell", "DIR", "the cell of a guest on this terminal");
+	for (i = 0; i < ARRAY_SIZE(paths); i++)
+		usage__option(u, 0, paths[i].name, "DIR", paths[i].what);
 }

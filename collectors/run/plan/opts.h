@@ -25,7 +25,7 @@ int opts__read(struct opts *o, int argc, char **argv);
 void opts__free(struct opts *o);
 /* Of one guest, which is no experiment: those of the first matrix; no other is left then. */
 struct settings *opts__settings(struct opts *o);
-void opts__help(void);
+void opts__help(const struct usage *u);
 
 /* The checkout that this program was built in, into PATH_MAX bytes: 0 or -errno. */
 int opts__default_root(char *root);

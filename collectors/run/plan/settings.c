@@ -6,6 +6,7 @@
 
 #include "common/num.h"
 #include "common/time.h"
+#include "common/usage.h"
 #include "run/plan/cell.h"
 #include "run/plan/settings.h"
 #include "run/util.h"
@@ -299,24 +300,22 @@ int settings__set_param(struct settings *s, const char *name, const char *value,
 	return json_object_set_new(s->params, name, json_string(value)) ? -ENOMEM : 0;
 }
 
-void settings__help(FILE *f)
+void settings__help(const struct usage *u)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(table); i++) {
 		const struct setting *def = &table[i];
-		char option[64];
+		bool is_words = def->type == SET_WORD || def->type == SET_TEXT;
+		const char *arg = def->type == SET_FLAG	 ? NULL :
+				  is_words		 ? def->allowed :
+				  def->type == SET_SIZE	 ? "SIZE" :
+				  def->type == SET_COUNT ? "N" :
+							   "DURATION";
+		char what[256];
 
-		if (def->type == SET_FLAG)
-			snprintf(option, sizeof(option), "--%s", def->name);
-		else if (def->type == SET_WORD || def->type == SET_TEXT)
-			snprintf(option, sizeof(option), "--%s %s", def->name, def->allowed);
-		else
-			snprintf(option, sizeof(option), "--%s %s", def->name,
-				 def->type == SET_SIZE ? "SIZE" :
-				 def->type == SET_COUNT ? "N" : "DURATION");
-		fprintf(f, "  %-26s  %s\n", option, def->what);
-		if (def->type != SET_FLAG && def->type != SET_WORD && def->type != SET_TEXT)
-			fprintf(f, "  %-26s  (%s)\n", "", def->allowed);
+		snprintf(what, sizeof(what), "%s%s%s%s", def->what, arg && !is_words ? " (" : "",
+			 arg && !is_words ? def->allowed : "", arg && !is_words ? ")" : "");
+		usage__option(u, 0, def->name, arg, what);
 	}
 }

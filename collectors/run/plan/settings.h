@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/usage.h"
+
 struct settings {
 	char workload[PATH_MAX];	/* a name under workloads/, or a path */
 	char arms[1024];
@@ -66,6 +68,6 @@ int settings__set(struct settings *s, const char *name, const char *value, const
 int settings__set_param(struct settings *s, const char *name, const char *value,
 			const char *where);
 /* One line a setting: option, what is allowed, what it is. */
-void settings__help(FILE *f);
+void settings__help(const struct usage *u);
 
 #endif

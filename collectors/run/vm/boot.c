@@ -253,22 +253,35 @@ int boot__run(const char *root, int argc, char **argv)
 	return quoted ? EXIT_DONE : EXIT_INFRASTRUCTURE;
 }
 
-void boot__help(void)
+void boot__options(const struct usage *u)
 {
 	size_t i;
 
-	printf("Usage: hintrun boot [OPTION...] [-- QEMU-OPTION...]\n"
-	       "Boots one guest and becomes its QEMU.\n\n");
 	for (i = 0; i < ARRAY_SIZE(table); i++) {
-		char option[80];
+		const struct boot_option *o = &table[i];
+		bool is_number = o->type == OPT_SIZE || o->type == OPT_COUNT;
+		const char *arg = o->type == OPT_FLAG  ? NULL :
+				  o->type == OPT_SIZE  ? "SIZE" :
+				  o->type == OPT_COUNT ? "N" :
+							 o->allowed;
+		char what[256];
 
-		snprintf(option, sizeof(option), "--%s %s", table[i].name, table[i].allowed);
-		printf("  %-26s  %s\n", option, table[i].what);
+		snprintf(what, sizeof(what), "%s%s%s", o->what, is_number ? "; " : "",
+			 is_number ? o->allowed : "");
+		usage__option(u, 0, o->name, arg, what);
 	}
-	printf("\nExamples:\n"
-	       "  hintrun boot --mem 512M --payload payload.tar --console console.log\n"
-	       "  hintrun boot --clock virtual --balloon free-page-reporting=on --dry-run\n"
-	       "  hintrun boot --vcpus 2 -- -object memory-backend-ram,id=hot,size=1G \\\n"
-	       "      -device virtio-mem-pci,memdev=hot\n\n"
-	       "Exit status: QEMU's; 2 wrong usage; 69 something is missing.\n");
+}
+
+void boot__help(const struct usage *u)
+{
+	usage__head(u, "hintrun boot", "[OPTION...] [-- QEMU-OPTION...]",
+		    "Boots one guest and becomes its QEMU.");
+	usage__group(u, "Options", NULL, "boot");
+	boot__options(u);
+	usage__section(u, "Examples",
+		       "  hintrun boot --mem 512M --payload payload.tar --console console.log\n"
+		       "  hintrun boot --clock virtual --balloon free-page-reporting=on --dry-run\n"
+		       "  hintrun boot --vcpus 2 -- -object memory-backend-ram,id=hot,size=1G \\\n"
+		       "      -device virtio-mem-pci,memdev=hot\n");
+	usage__section(u, "Exit status", "QEMU's; 2 wrong usage; 69 something is missing.\n");
 }
