@@ -111,6 +111,10 @@ static void put_quoted(struct jw *w, const char *str)
 		} else if (*s < 0x20 || *s == 0x7f) {
 			snprintf(esc, sizeof(esc), "\\u%04x", *s);
 			put_cstr(w, esc);
+		} else if (*s == 0xc2 && s[1] < 0xa0) {
+			/* U+0080 to U+009f: to a terminal, what ESC and a letter are. */
+			snprintf(esc, sizeof(esc), "\\u%04x", s[1]);
+			put_cstr(w, esc);
 		} else {
 			put(w, (const char *)s, len);
 		}

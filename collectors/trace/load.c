@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "trace/load.h"
+#include "trace/rights.h"
 
 void loaded__init(struct loaded *l)
 {
@@ -75,18 +76,19 @@ static int share_state(struct loaded *l, struct bpf_object *obj)
 	return 0;
 }
 
-/* /sys/kernel/security/lockdown: "none integrity [confidentiality]" */
-static bool is_locked_down(void)
+static void say_refused(const char *path, int err)
 {
-	FILE *f = fopen("/sys/kernel/security/lockdown", "re");
-	char text[64] = "";
-	bool locked;
+	char missing[128];
 
-	if (!f)
-		return false;
-	locked = fgets(text, sizeof(text), f) && strstr(text, "[confidentiality]");
-	fclose(f);
-	return locked;
+	rights__missing(missing, sizeof(missing));
+	if (err == -EPERM && missing[0])
+		fprintf(stderr,
+			"hinttrace: the kernel refused %s: %s; this process lacks%s (man hinttrace: CAPABILITIES)\n",
+			path, strerror(-err), missing);
+	else
+		fprintf(stderr,
+			"hinttrace: the kernel refused %s: %s; it needs Linux 5.17 or later, --verbose shows the verifier's log\n",
+			path, strerror(-err));
 }
 
 static int load_one(struct loaded *l, enum trace_object o, const char *dir)
@@ -128,13 +130,8 @@ static int load_one(struct loaded *l, enum trace_object o, const char *dir)
 	if (err)
 		return err;
 	err = bpf_object__load(lo->obj);
-	if (err && is_locked_down()) {
-		fprintf(stderr, "hinttrace: this kernel is locked down (confidentiality): no program may read its memory; boot it with lockdown=integrity, or without\n");
-		return err;
-	}
 	if (err) {
-		fprintf(stderr, "hinttrace: the kernel refused %s: %s; it needs root (CAP_BPF, CAP_PERFMON) and Linux 5.17 or later, --verbose shows the verifier's log\n",
-			path, strerror(-err));
+		say_refused(path, err);
 		return err;
 	}
 	bpf_object__for_each_map(map, lo->obj)

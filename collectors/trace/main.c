@@ -32,6 +32,7 @@
 #include "trace/metrics.h"
 #include "trace/proc.h"
 #include "trace/replay.h"
+#include "trace/rights.h"
 #include "trace/screen.h"
 #include "trace/totals.h"
 
@@ -143,7 +144,7 @@ static int prepare(struct tracer *t)
 	const struct opts *o = &t->opts;
 	int err;
 
-	err = probes__check();
+	err = rights__check() ?: probes__check();
 	if (err)
 		return err;
 	for (unsigned int i = 0; i < o->nr_pinned; i++) {

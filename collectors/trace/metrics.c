@@ -40,15 +40,23 @@ void metrics__kill(struct metrics *m, const struct oom_kill_rec *kill, bool own)
 	cgroup_of(m, kill->victim_cgroup)->nr_kills[class_of(kill, own)]++;
 }
 
-/* As the format wants it; what a terminal might obey becomes a question mark. */
-static void put_label(FILE *f, const char *text)
+/*
+ * The name as in text (text__escaped()), and that as the format wants it. Two names stay
+ * two: an exporter gives up all of its metrics when it meets one series twice.
+ */
+static void put_label(FILE *f, const char *name)
 {
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	for (; *name; name++) {
+		unsigned char c = (unsigned char)*name;
 
-		if (c == '"' || c == '\\')
-			putc('\\', f);
-		putc(c < ' ' || c > '~' ? '?' : c, f);
+		if (c == '\\')
+			fputs("\\\\\\\\", f);
+		else if (c == '"')
+			fputs("\\\"", f);
+		else if (c < ' ' || c > '~')
+			fprintf(f, "\\\\x%02x", c);
+		else
+			putc(c, f);
 	}
 }
 

@@ -62,10 +62,14 @@ static void test_strings(void)
 		{ "\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\xa7",
 		  "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\xa7\"" },
 		{ "\xff", "\"\\ufffd\"" },
-		{ "\xc3", "\"\\ufffd\"" },			/* cut short */
-		{ "\xc0\xaf", "\"\\ufffd\\ufffd\"" },		/* overlong */
+		{ "\xc2\x9b"
+		  "31m",
+		  "\"\\u009b31m\"" }, /* CSI of eight bits */
+		{ "\xc2\xa0", "\"\xc2\xa0\"" },
+		{ "\xc3", "\"\\ufffd\"" }, /* cut short */
+		{ "\xc0\xaf", "\"\\ufffd\\ufffd\"" }, /* overlong */
 		{ "\xe0\x9f\xbf", "\"\\ufffd\\ufffd\\ufffd\"" },
-		{ "\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"" },	/* surrogate */
+		{ "\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"" }, /* surrogate */
 		{ "\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\"" },
 		{ "\xe2\x82x", "\"\\ufffd\\ufffdx\"" },
 	};

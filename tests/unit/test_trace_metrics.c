@@ -44,7 +44,13 @@ static void test_kills(void)
 	k = kill_in("a\"b\n\\", false);
 	k.sysrq = true;
 	metrics__kill(&m, &k, false);
-	for (int i = 0; i < METRICS_CGROUPS; i++) {
+	k = kill_in("e\1", true);
+	metrics__kill(&m, &k, false);
+	k = kill_in("e\2", true);
+	metrics__kill(&m, &k, false);
+	k = kill_in("e\\x02", true);
+	metrics__kill(&m, &k, false);
+	for (int i = 3; i < METRICS_CGROUPS; i++) {
 		char name[32];
 
 		snprintf(name, sizeof(name), "c%d", i);
@@ -56,7 +62,12 @@ static void test_kills(void)
 	   "two kills of one cgroup by its limit");
 	ok(strstr(text, "{verdict=\"undetermined\",cgroup=\"db.service\"} 1\n"), "a verdict");
 	ok(strstr(text, "{verdict=\"own\",cgroup=\"db.service\"} 1\n"), "the toolkit asked");
-	ok(strstr(text, "{verdict=\"sysrq\",cgroup=\"a\\\"b?\\\\\"} 1\n"), "a name is escaped");
+	ok(strstr(text, "{verdict=\"sysrq\",cgroup=\"a\\\"b\\\\x0a\\\\\\\\\"} 1\n"),
+	   "a name is escaped as in text, and that as the format wants it");
+	ok(strstr(text, "{verdict=\"memcg\",cgroup=\"e\\\\x01\"} 1\n") &&
+		   strstr(text, "{verdict=\"memcg\",cgroup=\"e\\\\x02\"} 1\n") &&
+		   strstr(text, "{verdict=\"memcg\",cgroup=\"e\\\\\\\\x02\"} 1\n"),
+	   "two names stay two");
 	ok(strstr(text, "{verdict=\"attributable\",cgroup=\"\"} 0\n"), "0 before the first");
 	ok(strstr(text, "{verdict=\"memcg\",cgroup=\"\"} 2\n"),
 	   "two cgroups more than there is room for are counted without a name");

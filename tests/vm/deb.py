@@ -8,6 +8,7 @@ may be left.
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -175,6 +176,69 @@ def check_purge(tap: Tap, guest: Guest, before: list[str]) -> None:
             "nor a user, nor anything in /run")
 
 
+# A name that fills a line of its own, turns a terminal red, and ends a quoted string; and one that
+# is no UTF-8. The task keeps it, so it takes the memory itself.
+HOSTILE_COMM, HOSTILE_CGROUP = "\n\x1b[31m\"\\", "e\x1b[31m\"\\\udcff.service"
+HOSTILE_TASK = r"""
+evil=$(printf '/sys/fs/cgroup/e\033[31m"\\\377.service')
+mkdir "$evil"
+hinttrace --metrics /tmp/hint.prom --ready /tmp/text.ready >/tmp/text 2>&1 &
+text=$!
+hinttrace -j --ready /tmp/json.ready >/tmp/json 2>/dev/null &
+json=$!
+wait_for 90 '[ -s /tmp/text.ready ] && [ -s /tmp/json.ready ]' || exit 1
+EVIL=$evil sh -c 'echo 1000 >/proc/self/oom_score_adj; echo $$ >"$EVIL/cgroup.procs"
+	printf "\n\033[31m\"\\\\" >/proc/$$/comm
+	a=0123456789abcdef; while :; do a=$a$a; done' 2>/dev/null
+sleep 5
+kill $text $json
+wait $text $json
+rmdir "$evil"
+"""
+
+
+def check_names(tap: Tap, guest: Guest) -> None:
+    guest.sh(WAIT + HOSTILE_TASK, 240)
+    shown_comm, shown_cgroup = '\\x0a\\x1b[31m"\\\\', 'e\\x1b[31m"\\\\\\xff.service'
+    text = guest.sh("cat /tmp/text")
+    tap.ok(f"What died     {shown_comm}[" in text and f" in cgroup {shown_cgroup}\n" in text and "\x1b" not in text
+           and "\ufffd" not in text, "text: what a task calls itself is escaped, and its cgroup, too", text[-3000:])
+    # Byte by byte: what the guest sends is decoded on its way.
+    tap.is_(guest.sh("LC_ALL=C tr -d '\\n -~' </tmp/text | od -c | head -n 3; LC_ALL=C tr -d '\\n -~' </tmp/hint.prom | od -c")
+            .split(), ["0000000", "0000000"], "... no byte that a terminal obeys, nor in the counters")
+    label = shown_cgroup.replace("\\", "\\\\").replace('"', '\\"')
+    metrics = guest.sh("cat /tmp/hint.prom")
+    tap.ok(re.search(r"^hinttrace_kills_total\{verdict=\"\w+\",cgroup=\"" + re.escape(label) + r"\"\} 1$", metrics, re.M)
+           is not None, "OpenMetrics: the same, escaped once more as a label", metrics)
+    kills = [json.loads(x) for x in guest.sh("grep '\"oom_kill\"' /tmp/json").splitlines() if '"event"' in x]
+    tap.is_([(x["victim_comm"], x["victim_cgroup"]) for x in kills],
+            [(HOSTILE_COMM, HOSTILE_CGROUP.replace("\udcff", "\ufffd"))], "JSON: the name itself; what is no UTF-8 is marked")
+    guest.sh("rm /tmp/text* /tmp/json* /tmp/hint.prom*")
+
+
+def refused(tap: Tap, guest: Guest, script: str, cause: str, name: str) -> None:
+    status, out = guest.run(f"{script} >/tmp/refused 2>&1; status=$?; cat /tmp/refused; rm /tmp/refused; exit $status")
+    said = [x for x in out.splitlines() if x.startswith("hinttrace: ")]
+    tap.ok(status == 69 and len(said) == 1 and re.search(cause, said[0]) is not None, name, out[-1500:])
+
+
+def check_refusals(tap: Tap, guest: Guest) -> None:
+    refused(tap, guest, "unshare -m sh -c 'mount -t tmpfs none /sys/kernel/btf && exec hinttrace -d 1'",
+            r"this kernel has no type information \(/sys/kernel/btf/vmlinux\).*CONFIG_DEBUG_INFO_BTF=y",
+            "a kernel without BTF: that is said, and status 69")
+    few = "+bpf,+perfmon"
+    refused(tap, guest, f"setpriv --reuid 12345 --clear-groups --inh-caps=-all,{few} --ambient-caps=-all,{few} "
+            "hinttrace --unprotected -d 1", r"this process lacks CAP_SYSLOG CAP_SYS_ADMIN ",
+            "a process that may not: what it lacks is named")
+
+
+def check_lockdown(tap: Tap, guest: Guest) -> None:
+    """The last of all: a lockdown is for good."""
+    guest.sh("dpkg -x /run/hint/hinttrace.deb /opt/x && echo confidentiality >/sys/kernel/security/lockdown")
+    refused(tap, guest, "/opt/x/usr/sbin/hinttrace -d 1", r"locked down \(confidentiality, .*lockdown=integrity",
+            "a kernel that is locked down: in one line, before any log of the verifier")
+
+
 def test(tap: Tap, scratch: Scratch) -> None:
     try:
         guest = boot(scratch, "debian12")
@@ -190,7 +254,10 @@ def test(tap: Tap, scratch: Scratch) -> None:
         check_rights(tap, guest)
         check_kill(tap, guest)
         check_upgrade(tap, guest)
+        check_names(tap, guest)
+        check_refusals(tap, guest)
         check_purge(tap, guest, before)
+        check_lockdown(tap, guest)
         tap.is_(guest.splats(), [], "no splat")
 
 
