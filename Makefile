@@ -202,7 +202,7 @@ obj = $(patsubst %.c,build/obj/%.o,$(1))
 
 common_src := $(wildcard collectors/common/*.c)
 hinttrace_src := $(wildcard collectors/trace/*.c)
-hintsay_src := collectors/guest/hintsay.c
+hintsay_src := collectors/guest/hintsay.c collectors/guest/artefact.c
 hintrun_src := $(wildcard collectors/run/*.c collectors/run/*/*.c)
 
 hinttrace_libs := -ljansson -lbpf -lelf -lz

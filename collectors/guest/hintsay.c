@@ -22,9 +22,8 @@
 #include "common/status.h"
 #include "common/time.h"
 #include "common/zoneinfo.h"
+#include "guest/say.h"
 
-#define OUT_FD		3
-#define EXIT_INFRA	69
 #define MAX_ZONES	64
 #define MAX_WORD	64
 #define MAX_PARAMETERS	64
@@ -37,40 +36,37 @@
 #define MAX_TEXT	360
 #define SHORT_LINE	4000
 #define FILE_BYTES	(512 * 1024)
-/* A piece of an artefact: with every byte an escape of six it is still a line. */
-#define PIECE_BYTES	10000
-/* What a record may have of one (record.json): more would fail the cell. */
-#define ARTEFACT_BYTES	(64ULL << 20)
 
 static char short_line[SHORT_LINE];
 /* Of hello only: a process that copies a log should be small. */
 static char *file_buf;
 
 static const char usage_text[] =
-"Usage: hintsay hello\n"
-"       hintsay sync\n"
-"       hintsay bye STATUS\n"
-"       hintsay phase NAME begin|end [INDEX]\n"
-"       hintsay log SRC\n"
-"       hintsay artefact NAME\n"
-"Writes one line of the guest stream to file descriptor 3.\n"
-"  hello   what this guest is: memory, zones, negotiated balloon features,\n"
-"          page reporting parameters\n"
-"  sync    guest time and TSC, read together\n"
-"  bye     the exit status of the workload (0-255)\n"
-"  phase   a part of the workload begins or ends; INDEX counts repetitions\n"
-"  log     one line for each line of standard input, SRC says from whom\n"
-"  artefact\n"
-"          hands standard input out as the cell's file artefacts/NAME: text, at\n"
-"          most 64 MiB, of which a second call appends more; not while measured\n"
-"Names are 1-64 characters of a-z 0-9 - _ .\n"
-"Examples:\n"
-"  hintsay phase measure begin\n"
-"  make 2>&1 | hintsay log workload\n"
-"  hintsay phase round end 7 3>>work.jsonl\n"
-"  hintsay artefact trace </sys/kernel/tracing/trace\n"
-"Exit status: 0 done, 1 an artefact was cut, 2 wrong usage, 69 the line could not\n"
-"be written.\n";
+	"Usage: hintsay hello\n"
+	"       hintsay sync\n"
+	"       hintsay bye STATUS\n"
+	"       hintsay phase NAME begin|end [INDEX]\n"
+	"       hintsay log SRC\n"
+	"       hintsay artefact NAME [base64]\n"
+	"Writes one line of the guest stream to file descriptor 3.\n"
+	"  hello   what this guest is: memory, zones, negotiated balloon features,\n"
+	"          page reporting parameters\n"
+	"  sync    guest time and TSC, read together\n"
+	"  bye     the exit status of the workload (0-255)\n"
+	"  phase   a part of the workload begins or ends; INDEX counts repetitions\n"
+	"  log     one line for each line of standard input, SRC says from whom\n"
+	"  artefact\n"
+	"          hands standard input out as the cell's file artefacts/NAME: text, at\n"
+	"          most 64 MiB, of which a second call appends more; not while measured.\n"
+	"          base64: it is no text, and travels so; the file is as it was\n"
+	"Names are 1-64 characters of a-z 0-9 - _ .\n"
+	"Examples:\n"
+	"  hintsay phase measure begin\n"
+	"  make 2>&1 | hintsay log workload\n"
+	"  hintsay phase round end 7 3>>work.jsonl\n"
+	"  hintsay artefact trace </sys/kernel/tracing/trace\n"
+	"Exit status: 0 done, 1 an artefact was cut, 2 wrong usage, 69 the line could not\n"
+	"be written.\n";
 
 static int usage_error(const char *what, const char *value)
 {
@@ -100,7 +96,7 @@ static void begin(struct jw *w, const char *type)
 	jw__str(w, "type", type);
 }
 
-static int finish(struct jw *w, const char *type)
+int say__finish(struct jw *w, const char *type)
 {
 	int err;
 
@@ -277,7 +273,7 @@ static int say_hello(void)
 	say_parameters(&w, "virtio_balloon");
 	jw__obj_end(&w);
 	status = say_zones(&w);
-	return status ? status : finish(&w, "hello");
+	return status ? status : say__finish(&w, "hello");
 }
 
 /*
@@ -303,7 +299,7 @@ static int say_sync(void)
 	begin(&w, "sync");
 	jw__u64(&w, "t_ns", t_ns);
 	jw__u64(&w, "tsc", tsc);
-	return finish(&w, "sync");
+	return say__finish(&w, "sync");
 }
 
 static int say_bye(const char *arg)
@@ -316,7 +312,7 @@ static int say_bye(const char *arg)
 	begin(&w, "bye");
 	jw__u64(&w, "t_ns", time__now_ns());
 	jw__u64(&w, "status", status);
-	return finish(&w, "bye");
+	return say__finish(&w, "bye");
 }
 
 static int say_phase(int argc, char **argv)
@@ -336,11 +332,11 @@ static int say_phase(int argc, char **argv)
 	jw__str(&w, "edge", argv[1]);
 	if (argc > 2)
 		jw__u64(&w, "index", index);
-	return finish(&w, "phase");
+	return say__finish(&w, "phase");
 }
 
 /* A string in JSON cannot hold a NUL, and jw__str() would stop at it. */
-static void end_text(char *text, size_t len)
+void say__end_text(char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		if (!text[i])
@@ -355,16 +351,16 @@ static int say_text(const char *src, char *text, size_t len)
 
 	while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
 		len--;
-	end_text(text, len);
+	say__end_text(text, len);
 	begin(&w, "log");
 	jw__u64(&w, "t_ns", time__now_ns());
 	jw__str(&w, "src", src);
 	jw__str(&w, "text", text);
-	return finish(&w, "log");
+	return say__finish(&w, "log");
 }
 
 /* Of a text cut at len: how many bytes at its end begin a character and do not finish it. */
-static size_t unfinished(const char *text, size_t len)
+size_t say__unfinished(const char *text, size_t len)
 {
 	for (size_t back = 1; back <= 3 && back <= len; back++) {
 		unsigned char c = (unsigned char)text[len - back];
@@ -402,7 +398,7 @@ static int say_log(const char *src)
 			text[len++] = in[i];
 			if (in[i] != '\n' && len < MAX_TEXT)
 				continue;
-			cut = in[i] == '\n' ? 0 : unfinished(text, len);
+			cut = in[i] == '\n' ? 0 : say__unfinished(text, len);
 			memcpy(rest, text + len - cut, cut);
 			if (!status)
 				status = say_text(src, text, len - cut);
@@ -417,61 +413,6 @@ static int say_log(const char *src)
 		status = EXIT_INFRA;
 	}
 	return status;
-}
-
-static int say_piece(const char *name, char *line, char *text, size_t len)
-{
-	struct jw w;
-
-	end_text(text, len);
-	jw__init(&w, line, JW_LINE_MAX);
-	jw__obj_begin(&w, NULL);
-	jw__str(&w, "type", "artefact");
-	jw__u64(&w, "t_ns", time__now_ns());
-	jw__str(&w, "name", name);
-	jw__str(&w, "text", text);
-	return finish(&w, "artefact");
-}
-
-static int say_artefact(const char *name)
-{
-	static char text[PIECE_BYTES + 1], rest[4];
-	char *line = malloc(JW_LINE_MAX);
-	uint64_t left = ARTEFACT_BYTES;
-	size_t len = 0, cut;
-	int status = 0;
-	ssize_t n;
-
-	if (!is_word(name) || name[0] == '.' || name[0] == '-')
-		return usage_error("not a name of an artefact", name);
-	if (!line) {
-		fprintf(stderr, "hintsay: no memory for a line\n");
-		return EXIT_INFRA;
-	}
-	while (!status && (n = read(STDIN_FILENO, text + len, PIECE_BYTES - len)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			perror("hintsay: cannot read standard input");
-			return EXIT_INFRA;
-		}
-		len += (size_t)n;
-		if (len > left) {
-			fprintf(stderr, "hintsay: artefact %s is cut at 64 MiB: hand out less, or in "
-				"several files\n", name);
-			status = say_piece(name, line, text, (size_t)left);
-			return status ? status : EXIT_FAILED;
-		}
-		if (len < PIECE_BYTES)
-			continue;
-		cut = unfinished(text, len);
-		memcpy(rest, text + len - cut, cut);
-		left -= len - cut;
-		status = say_piece(name, line, text, len - cut);
-		memcpy(text, rest, cut);
-		len = cut;
-	}
-	return status || !len ? status : say_piece(name, line, text, len);
 }
 
 int main(int argc, char **argv)
@@ -492,8 +433,11 @@ int main(int argc, char **argv)
 		return say_phase(argc - 2, argv + 2);
 	if (!strcmp(cmd, "log") && argc == 3)
 		return say_log(argv[2]);
-	if (!strcmp(cmd, "artefact") && argc == 3)
-		return say_artefact(argv[2]);
+	if (!strcmp(cmd, "artefact") && (argc == 3 || (argc == 4 && !strcmp(argv[3], "base64")))) {
+		if (!is_word(argv[2]) || argv[2][0] == '.' || argv[2][0] == '-')
+			return usage_error("not a name of an artefact", argv[2]);
+		return argc == 3 ? artefact__text(argv[2]) : artefact__base64(argv[2]);
+	}
 	return usage_error(argc > 1 ? "unknown command or wrong number of arguments" :
 			   "nothing to say", argc > 1 ? cmd : NULL);
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import tempfile
@@ -75,6 +76,20 @@ def test_an_artefact_is_cut_at_what_a_record_may_have() -> None:
     status, err, lines = artefact("big", b"x" * ((64 << 20) + 1))
     assert status == 1 and "cut at 64 MiB" in err
     assert sum(len(x["text"]) for x in lines) == 64 << 20
+
+
+def test_what_is_no_text_is_handed_out_as_it_is() -> None:
+    raw = bytes(range(256)) * 100
+    for data in (raw, raw[:-1], raw[:-2], raw[:7500], raw[:7501], b""):
+        status, _, lines = artefact("perf.data base64", data)
+        assert status == 0 and all(x["base64"] for x in lines)
+        assert b"".join(base64.b64decode(x["text"], validate=True) for x in lines) == data
+    assert artefact("perf.data hex", b"x")[::2] == (2, [])
+
+
+def test_what_is_no_text_is_not_cut() -> None:
+    status, err, lines = artefact("big base64", b"\xff" * ((64 << 20) + 1))
+    assert status == 1 and "cut at 64 MiB" in err and lines
 
 
 def test_an_artefact_has_a_plain_name() -> None:

@@ -159,21 +159,26 @@ static void test_handing_out(void)
 	struct artefacts a = { .dir = dir };
 	char path[PATH_MAX];
 
-	is_s64(artefacts__append(&a, "new", "one\n"), 0, "a piece");
-	is_s64(artefacts__append(&a, "new", "two\n"), 0, "and another");
+	is_s64(artefacts__append(&a, "new", "one\n", false), 0, "a piece");
+	is_s64(artefacts__append(&a, "new", "two\n", false), 0, "and another");
 	is_u64(size_of("new"), 8, "of one file");
 	is_u64(a.nr, 1, "which counts once");
-	is_s64(artefacts__append(&a, "..", "x"), -EINVAL, "no way up");
-	is_s64(artefacts__append(&a, ".hidden", "x"), -EINVAL, "nothing hidden");
-	is_s64(artefacts__append(&a, "guest-1", "x"), -EINVAL, "nor the folder of a guest");
-	ok(artefacts__append(&a, "link", "x") < 0, "nor through a link");
+	is_s64(artefacts__append(&a, "raw", "AP8A", true), 0, "a piece that is no text");
+	is_s64(artefacts__append(&a, "raw", "/w==", true), 0, "and its last");
+	is_u64(size_of("raw"), 4, "in a file of its bytes");
+	is_s64(artefacts__append(&a, "raw", "/w=", true), -EINVAL, "cut base64 is refused");
+	is_s64(artefacts__append(&a, "raw", "a b*", true), -EINVAL, "and what is none");
+	is_s64(artefacts__append(&a, "..", "x", false), -EINVAL, "no way up");
+	is_s64(artefacts__append(&a, ".hidden", "x", false), -EINVAL, "nothing hidden");
+	is_s64(artefacts__append(&a, "guest-1", "x", false), -EINVAL, "nor the folder of a guest");
+	ok(artefacts__append(&a, "link", "x", false) < 0, "nor through a link");
 	ok(!str__fmt(path, sizeof(path), "%s/artefacts/new", dir) &&
 	   !truncate(path, RECORD_MAX_ARTEFACT_BYTES - 2), "a file all but full");
-	is_s64(artefacts__append(&a, "new", "abc"), -EFBIG, "no piece beyond the bound");
-	is_s64(artefacts__append(&a, "new", "ab"), 0, "but one up to it");
+	is_s64(artefacts__append(&a, "new", "abc", false), -EFBIG, "no piece beyond the bound");
+	is_s64(artefacts__append(&a, "new", "ab", false), 0, "but one up to it");
 	is_u64(size_of("new"), RECORD_MAX_ARTEFACT_BYTES, "and that is all");
 	a.nr = RECORD_MAX_ARTEFACTS;
-	is_s64(artefacts__append(&a, "one-more", "x"), -EFBIG, "nor one file more");
+	is_s64(artefacts__append(&a, "one-more", "x", false), -EFBIG, "nor one file more");
 }
 
 int main(void)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <nettle/base64.h>
 
 #include "gen/record_types.h"
 #include "run/plan/hash.h"
@@ -175,9 +176,25 @@ static int open_piece(const char *dir, const char *name, bool *is_new)
 	return fd < 0 ? -errno : fd;
 }
 
-int artefacts__append(struct artefacts *a, const char *name, const char *text)
+/* The bytes that the text stands for, in a fresh buffer. */
+static int decode(const char *text, uint8_t **data, size_t *len)
 {
-	size_t len = strlen(text);
+	struct base64_decode_ctx ctx;
+	size_t max = BASE64_DECODE_LENGTH(strlen(text));
+
+	*data = malloc(max + 1);
+	if (!*data)
+		return -ENOMEM;
+	base64_decode_init(&ctx);
+	*len = max;
+	if (base64_decode_update(&ctx, len, *data, strlen(text), text) && base64_decode_final(&ctx))
+		return 0;
+	free(*data);
+	return -EINVAL;
+}
+
+static int append(struct artefacts *a, const char *name, const void *data, size_t len)
+{
 	struct stat st;
 	bool is_new;
 	int fd, err = 0;
@@ -194,7 +211,23 @@ int artefacts__append(struct artefacts *a, const char *name, const char *text)
 		 (uint64_t)st.st_size + len > RECORD_MAX_ARTEFACT_BYTES)
 		err = -EFBIG;
 	else
-		err = fd__write_all(fd, text, len);
+		err = fd__write_all(fd, data, len);
 	close(fd);
+	return err;
+}
+
+int artefacts__append(struct artefacts *a, const char *name, const char *text, bool is_base64)
+{
+	uint8_t *data;
+	size_t len;
+	int err;
+
+	if (!is_base64)
+		return append(a, name, text, strlen(text));
+	err = decode(text, &data, &len);
+	if (err)
+		return err;
+	err = append(a, name, data, len);
+	free(data);
 	return err;
 }

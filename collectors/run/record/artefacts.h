@@ -8,6 +8,7 @@
 #define RUN_RECORD_ARTEFACTS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 /*
  * A new list of {name, bytes, sha256} ordered by name, empty when there are
@@ -23,10 +24,11 @@ struct artefacts {
 };
 
 /*
- * Append a piece to the file of that name. -EINVAL for an odd name, -EFBIG when
+ * Append a piece to the file of that name. -EINVAL for an odd name or what is not the base64 it
+ * is said to be, -EFBIG when
  * the file would be too large or one too many; how much it is in sum is bounded
  * by the stream it comes in (GUEST_STREAM_MAX).
  */
-int artefacts__append(struct artefacts *a, const char *name, const char *text);
+int artefacts__append(struct artefacts *a, const char *name, const char *text, bool is_base64);
 
 #endif

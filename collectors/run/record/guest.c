@@ -209,8 +209,9 @@ static int take_artefact(struct guest *g, const json_t *line)
 {
 	const char *name = json_string_value(json_object_get(line, "name"));
 	const char *text = json_string_value(json_object_get(line, "text"));
+	bool is_base64 = json_is_true(json_object_get(line, "base64"));
 
-	return g->artefact ? g->artefact(g->artefact_arg, name, text) : 0;
+	return g->artefact ? g->artefact(g->artefact_arg, name, text, is_base64) : 0;
 }
 
 /* What the runner itself needs of a line that passed. */

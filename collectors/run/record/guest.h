@@ -56,7 +56,7 @@ struct sync_point {
 };
 
 /* A piece of a file that the guest hands out. 0, or -errno: it is refused. */
-typedef int (*artefact_fn)(void *arg, const char *name, const char *text);
+typedef int (*artefact_fn)(void *arg, const char *name, const char *text, bool is_base64);
 
 struct guest {
 	struct lines lines[NR_PORTS];

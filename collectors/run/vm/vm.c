@@ -112,10 +112,10 @@ static void read_signals(struct vm *vm)
 }
 
 /* What the guest did wrong is the stream's failure; what this machine cannot do is not. */
-static int take_artefact(void *arg, const char *name, const char *text)
+static int take_artefact(void *arg, const char *name, const char *text, bool is_base64)
 {
 	struct vm *vm = arg;
-	int err = artefacts__append(&vm->artefacts, name, text);
+	int err = artefacts__append(&vm->artefacts, name, text, is_base64);
 
 	if (!err || err == -EINVAL || err == -EFBIG)
 		return err;
