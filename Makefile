@@ -131,6 +131,13 @@ Tests:
                          costs: make run EXPERIMENT=bench with a page of its
                          own; ACCEL is that of the guests in real time
 
+  make profile ARM=reporting       what the hint path spends its instructions
+                         on: perf in the guest, flame graph, hottest functions;
+                         ARM="reporting buffer" adds the difference. QUICK=1,
+                         MEM and so on as for run; WORKLOAD=memcached profiles
+                         that instead, PROFILE=hint|all the threads that report
+                         or the whole guest (docs/profile.md)
+
   make clean             remove build/, keep cache and results
   make distclean         remove build/ and results/, keep the cache
   make cache-clean       remove what the cache has not used for DAYS=30
@@ -429,7 +436,7 @@ ifneq ($(filter run,$(MAKECMDGOALS)),)
     $(error WORKLOAD is missing: `make run WORKLOAD=memcached`; `make list` shows all)
   endif
 endif
-ifneq ($(filter run bench,$(MAKECMDGOALS)),)
+ifneq ($(filter run bench profile,$(MAKECMDGOALS)),)
   # Not where nothing is to be made.
   ifeq ($(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
     -load build/make/exit.so
@@ -440,10 +447,31 @@ build/make/exit.so: images/host/exit.c | setup
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) -std=gnu11 -O2 -Wall -Wextra -fPIC -shared -o $@ $<
 
-# What makes the page of an experiment.
-analysis = $(if $(filter bench,$(EXPERIMENT)),bench,report)
+# What makes the pages of an experiment.
+pages = $(if $(filter bench profile,$(EXPERIMENT)),$(EXPERIMENT),$(if $(is_profile),profile) report)
 
-.PHONY: run bench run-cells report list shell debug
+# make profile is make run with perf in the guest: of an experiment of its own, which
+# does little but hint, or of what was asked for, whose sizes allow for perf.
+ifneq ($(filter profile,$(MAKECMDGOALS)),)
+  is_profile := 1
+  ifneq ($(filter-out hint all,$(PROFILE)),)
+    $(error PROFILE=$(PROFILE): allowed: hint or all)
+  endif
+  ifneq ($(ARM),)
+    override ARMS := $(ARM)
+  endif
+  ifeq ($(strip $(WORKLOAD)$(EXPERIMENT)),)
+    EXPERIMENT := profile
+    override PARAM += $(PROFILE:%=profile=%)
+  else
+    OUT ?= results/profile-$(or $(EXPERIMENT),$(call last_part,$(WORKLOAD)))
+    CONTROLS ?= without
+    REPEATS ?= 1
+    override PARAM += profile=$(or $(PROFILE),hint)
+  endif
+endif
+
+.PHONY: run bench profile run-cells report list shell debug
 everything := build/stamp/kernel build/stamp/qemu build/stamp/rootfs \
 	build/bin/hintrun payload
 
@@ -456,14 +484,14 @@ check-run: build/bin/hintrun
 run-cells: check-run $(everything)
 	$(Q)mkdir -p build/make; status=0; build/bin/hintrun run $(run_options) || status=$$?; \
 	case $$status in \
-	0) $(python) -m analysis $(analysis) $(call quote,$(out)) || status=$$? ;; \
-	1) $(python) -m analysis $(analysis) $(call quote,$(out)) ;; \
+	0) $(foreach page,$(pages),$(python) -m analysis $(page) $(call quote,$(out)) || status=$$?;) ;; \
+	1) $(foreach page,$(pages),$(python) -m analysis $(page) $(call quote,$(out));) ;; \
 	esac; \
 	echo $$status >build/make/status.$$PPID
 
 # The second half of the line is for a make that cannot load: its status is 2.
 bench: override EXPERIMENT := bench
-run bench: run-cells
+run bench profile: run-cells
 	@$(exit-status build/make/status)file=build/make/status.$$PPID; \
 	read -r status <$$file; rm -f $$file; exit $$status
 

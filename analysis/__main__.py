@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Command line: python3 -m analysis report RESULTS_DIR | judge RECORD | bench RESULTS_DIR"""
+"""Command line: python3 -m analysis report RESULTS_DIR | judge RECORD | bench RESULTS_DIR
+| profile RESULTS_DIR"""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ examples:
   python3 -m analysis judge results/memcached/CELL/record.jsonl | jq .verdict
   hinttrace -j >trace.jsonl; python3 -m analysis judge trace.jsonl
   python3 -m analysis bench results/bench
+  python3 -m analysis profile results/profile
 
 exit status:
   0  done
@@ -116,6 +118,16 @@ def bench(results: Path) -> int:
     return EXIT_INCOMPLETE if b.failed else EXIT_OK
 
 
+def profile(results: Path) -> int:
+    from analysis.profile.page import profile_terminal, render_profile
+    from analysis.profile.profiles import load_profiles, profile_json
+
+    p = load_profiles(results)
+    write_products(results / "profile.json", profile_json(p), results / "profile.html", render_profile(p))
+    print(f"{profile_terminal(p)}\n\n{(results / 'profile.html').resolve()}")
+    return EXIT_INCOMPLETE if p.problems else EXIT_OK
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python3 -m analysis",
@@ -132,6 +144,8 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("record", type=Path, metavar="RECORD")
     p = commands.add_parser("bench", help="write bench.html and bench.json for the folder of bench/run.sh")
     p.add_argument("results", type=Path, metavar="RESULTS_DIR")
+    p = commands.add_parser("profile", help="write profile.html and profile.json for a folder of `make profile`")
+    p.add_argument("results", type=Path, metavar="RESULTS_DIR")
     args = parser.parse_args(argv)
     from analysis.record.fields import BadRecord
 
@@ -144,6 +158,8 @@ def main(argv: list[str] | None = None) -> int:
             )
         if args.command == "bench":
             return bench(args.results)
+        if args.command == "profile":
+            return profile(args.results)
         return report(args.results, args.out or args.results / "report.html", args.allow_loss)
     except BadRecord as e:
         print(f"analysis: {e}", file=sys.stderr)

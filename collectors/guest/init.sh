@@ -87,6 +87,12 @@ on | off) ;;
 *) give_up "parameter tracer is '$HINT_P_TRACER'; allowed: on, off" ;;
 esac
 
+case ${HINT_P_PROFILE:=off} in
+off | hint | all) ;;
+*) give_up "parameter profile is '$HINT_P_PROFILE'; allowed: off, hint, all" ;;
+esac
+: "${HINT_P_PROFILE_PERIOD:=auto}"
+
 # The kernel turns transparent huge pages and khugepaged off below 512 MiB of
 # memory and decides so before the balloon driver has taken the buffer: arms
 # of the same size X would differ. Hence say it in every arm. Starting
@@ -117,6 +123,7 @@ start_tracer() {
 	# What these ask for is not the workload's: their own names, and those of the
 	# workload's load generator and other helpers, one a line in its file `own`.
 	set -- --own init --own hintsay
+	[ "$HINT_P_PROFILE" = off ] || set -- "$@" --own perf
 	if [ -r $HINT_DIR/workload/own ]; then
 		while read -r name || [ -n "$name" ]; do
 			case $name in
@@ -158,6 +165,83 @@ end_tracer() {
 	fi
 }
 
+# perf in the background, for a cell with the parameter profile (docs/profile.md).
+# It is told to begin once it is ready, so that what it reads and sets up is no
+# part of the profile. User stacks are left out: the programs have no frame
+# pointers.
+start_profile() {
+	mkfifo $HINT_DIR/profile.do $HINT_DIR/profile.done $HINT_DIR/profile.out
+	hintsay log perf <$HINT_DIR/profile.out &
+	profile_reader=$!
+	set -- --clockid CLOCK_MONOTONIC -g --kernel-callchains --no-buildid-cache --no-buildid \
+		--switch-events --sample-cpu --mmap-pages 1M --max-size 12M
+	case $HINT_P_PROFILE in
+	hint)
+		# The threads that report, and whatever kthreadd makes later.
+		profile_threads=2
+		for task in /proc/[0-9]*; do
+			read -r name <"$task/comm" || continue
+			case $name in
+			kworker/*) profile_threads=$profile_threads,${task#/proc/} ;;
+			esac
+		done 2>/dev/null
+		[ "$HINT_P_PROFILE_PERIOD" != auto ] || HINT_P_PROFILE_PERIOD=10us
+		set -- "$@" --event cpu-clock/name=clock/ -t "$profile_threads"
+		;;
+	all)
+		[ "$HINT_P_PROFILE_PERIOD" != auto ] || HINT_P_PROFILE_PERIOD=200us
+		set -- "$@" --event cpu-clock/name=clock/I --all-cpus
+		;;
+	esac
+	case $HINT_P_PROFILE_PERIOD in
+	*us) profile_ns=${HINT_P_PROFILE_PERIOD%us}000 ;;
+	*ms) profile_ns=${HINT_P_PROFILE_PERIOD%ms}000000 ;;
+	*) profile_ns=bad ;;
+	esac
+	case $profile_ns in
+	*[!0-9]* | ????????????*)
+		give_up "parameter profile_period is '$HINT_P_PROFILE_PERIOD'; allowed: auto, a whole number of us or ms" ;;
+	esac
+	perf record "$@" --count "$profile_ns" --delay=-1 \
+		--control fifo:$HINT_DIR/profile.do,$HINT_DIR/profile.done \
+		--output $HINT_DIR/perf.data >$HINT_DIR/profile.out 2>&1 3>&- &
+	profiler=$!
+	# It has opened both pipes by the time it makes its file.
+	tries=300
+	while [ ! -e $HINT_DIR/perf.data ]; do
+		tries=$((tries - 1))
+		if [ $tries -eq 0 ] || ! kill -0 $profiler 2>/dev/null; then
+			kill "$profiler" 2>/dev/null
+			drained "$profile_reader"
+			give_up "perf does not run"
+		fi
+		sleep 0.1
+	done
+	echo enable >$HINT_DIR/profile.do
+	read -r profile_said <$HINT_DIR/profile.done
+	[ "$profile_said" = ack ] || give_up "perf did not begin"
+}
+
+# After the tracer's end: what perf needs now is no longer watched.
+end_profile() {
+	kill -INT "$profiler"
+	wait "$profiler"
+	profile_status=$?
+	[ $profile_status -eq 0 ] || [ $profile_status -eq 130 ] ||
+		echo "perf record ended with status $profile_status" | hintsay log init
+	drained "$profile_reader"
+}
+
+hand_out_profile() {
+	hintsay artefact perf.data base64 <$HINT_DIR/perf.data || status=$EX_INFRA
+	{
+		perf script --input $HINT_DIR/perf.data --ns --show-lost-events --show-switch-events \
+			--fields comm,tid,cpu,time,period,ip,sym 2>$HINT_DIR/perf.err ||
+			echo "perf script ended with status $?" >>$HINT_DIR/perf.err
+	} | gzip -n | hintsay artefact perf.script.gz base64 || status=$EX_INFRA
+	hintsay log perf <$HINT_DIR/perf.err
+}
+
 # Without a tracer its port is for what the workload watches with.
 case $HINT_P_TRACER in
 on) start_tracer ;;
@@ -166,6 +250,8 @@ off)
 	export HINT_TRACE_PORT
 	;;
 esac
+
+[ "$HINT_P_PROFILE" = off ] || start_profile
 
 if [ "${HINT_SHELL:-0}" = 1 ]; then
 	log "shell of arm ${HINT_ARM:-?}: the tracer is $HINT_P_TRACER (try 'hinttrace -d 5'); 'exit' ends the guest"
@@ -184,7 +270,9 @@ else
 	drained $workload_reader
 fi
 
+[ "$HINT_P_PROFILE" = off ] || end_profile
 [ "$HINT_P_TRACER" = off ] || end_tracer
+[ "$HINT_P_PROFILE" = off ] || hand_out_profile
 hintsay sync
 hintsay bye $status
 power_off

@@ -11,6 +11,8 @@
 # What does not grow with memory: kernel, its slabs, payload, tracer, agents.
 # Measured on the kernel this toolkit builds (workloads/memcached/README.md).
 ROOM_FIXED_KIB=71680
+# perf, where a cell has the parameter profile, and its buffer (docs/profile.md).
+[ "${HINT_P_PROFILE:-off}" = off ] || ROOM_FIXED_KIB=$((ROOM_FIXED_KIB + 29696))
 
 # room MEM_KIB: sets room_need_kib, memory that a workload cannot have without
 # waking kswapd: the above; a struct page of 64 bytes for every page; the low

@@ -31,7 +31,8 @@ PYTHON_LAYERS = {
     "analysis/compare": ["analysis/judge"],
     "analysis/report": ["analysis/compare"],
     "analysis/bench": ["analysis/report"],
-    "analysis": ["analysis/bench"],
+    "analysis/profile": ["analysis/report"],
+    "analysis": ["analysis/bench", "analysis/profile"],
 }
 # Made by the build.
 GENERATED = re.compile(r"vmlinux\.h|gen/.*")

@@ -11,7 +11,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 for word in run report list shell debug kernel qemu image bpf collectors patches check vm-check test \
 	lint format compile_commands FAST man install uninstall deb DESTDIR PREFIX \
-	soak bench fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup \
+	soak bench profile PROFILE fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup \
 	WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CHECKPOINT STUCK_AFTER CLOCK ACCEL SEED JOBS CONTROLS \
 	QUICK OUT RESULTS EXPERIMENT PARAM VCPUS ORDER DELAY_MS CAPACITY TIME_LIMIT HANG_LIMIT CELL; do
 	make help | grep -qw "$word"
@@ -59,6 +59,20 @@ is "$(report_line WORKLOAD=/my/own/load/)" results/load "of an own workload: und
 is "$(report_line "WORKLOAD=/tmp/w x/wl")" results/wl "... also where its path has blanks"
 is "$(report_line WORKLOAD=memcached EXPERIMENT=delay)" results/delay "of an experiment: under its name"
 is "$(report_line WORKLOAD=memcached "OUT=a b")" "a b" "... or of OUT"
+
+profile_line() { # VARIABLE=VALUE...: the runner and the pages of make profile
+	make -n profile "$@" 2>&1 | sed -n -e 's/.*\(hintrun run .*\) || status=.*/\1/p' -e '/^0) /{
+		s/[^;]*analysis \([a-z]*\) \([^ ]*\) ||[^;]*;/\1 \2 /g; s/^0) //; s/ *;; .*//; p }' | tr -s ' \n' ' '
+}
+is "$(profile_line ARM=sync)" "hintrun run --experiment 'profile' --arms 'sync' profile 'results/profile' " \
+	"make profile has an experiment of its own, and a page"
+is "$(profile_line ARM="none buffer" PROFILE=hint QUICK=1 OUT=x PARAM=tracer=on)" \
+	"hintrun run --experiment 'profile' --arms 'none buffer' --quick --param 'tracer=on' --param 'profile=hint' --out 'x' profile 'x' " \
+	"and takes what an experiment takes"
+is "$(profile_line WORKLOAD=memcached ARM=buffer)" \
+	"hintrun run --workload 'memcached' --arms 'buffer' --controls 'without' --repeats '1' --param 'profile=hint' --out 'results/profile-memcached' profile 'results/profile-memcached' report 'results/profile-memcached' " \
+	"of another workload it has both pages, in a folder of their own"
+has "$(make -n profile PROFILE=some 2>&1)" "PROFILE=some: allowed: hint or all" "PROFILE is one of two"
 shell_line() { # VARIABLE=VALUE...
 	make -n shell "$@" 2>&1 | sed -n '/hintrun shell/,$ { s/[\\]$//; p }' | tr -s ' \t\n' ' '
 }

@@ -15,6 +15,7 @@ NAMES = (
     "kills",
     "latency",
     "batches",
+    "profile",
     "claims",
     "trust",
     "environment",
