@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from analysis.compare.arms import BASELINE, CONTROL, CURE, RIVAL
 from analysis.compare.factors import Point, Rate, lower, show
+from analysis.compare.hostmem import comparable, mean_rss_mib
 from analysis.compare.metrics import Number
 from analysis.compare.sides import Side, plural
 from analysis.record.model import MIB
@@ -151,13 +152,22 @@ def cheap(cure: Side, rivals: Sequence[Side], where: str) -> Claim:
     partners = {c.pair_key: c for c in rival.cells} if rival else {}
     costs = []
     size = 0.0
+    nr_cut = nr_early = 0
     for c in cure.cells:
         other = partners.get(c.pair_key)
-        a = c.values.get("rss_mib")
-        b = other.values.get("rss_mib") if other else None
+        if other is None:
+            continue
+        until = comparable((c, other))
+        a, b = mean_rss_mib(c, until), mean_rss_mib(other, until)
         if a is not None and b is not None:
+            nr_cut += until is not None
             costs.append(a - b)
             size = max(c.record.spec.buffer_bytes, c.record.spec.extra_bytes) / MIB
+        else:
+            nr_early += until is not None
+    early = f"{plural(nr_early, 'pair')} left out: a process was lost too early" if nr_early else ""
+    if not costs and early:
+        return settled(Claim(text, UNDECIDED, early, where), cure)
     if not costs or rival is None or not size:
         why = "needs paired runs of it and of the mechanism it cures, with host memory measured"
         return Claim(text, UNTESTED, why, where)
@@ -165,6 +175,10 @@ def cheap(cure: Side, rivals: Sequence[Side], where: str) -> Claim:
         f"mean host memory less that of {rival.name}, by pair: {', '.join(f'{c:+.1f}' for c in costs[:12])} MiB,"
         f" of {size:.0f} MiB extra"
     )
+    if nr_cut:
+        evidence += f"; {plural(nr_cut, 'pair')} only up to the first kill, which frees memory"
+    if early:
+        evidence += f"; {early}"
     if all(c < size / 4 for c in costs):
         return settled(Claim(text, SUPPORTED, evidence, where), cure, rival)
     verdict = REFUTED if all(c > size / 2 for c in costs) else UNDECIDED

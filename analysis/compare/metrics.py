@@ -80,7 +80,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("generator_lag_us", "generator lag, largest", "us", "latency", adds=False),
     Metric("host_saved_mib_s", "given back, of RAM given", "MiB s", "benefit", "integral of RAM given - RSS"),
     Metric("host_saved_vs_x_mib_s", "given back, of RAM sold", "MiB s", "benefit", "integral of X - RSS"),
-    Metric("rss_mib", "host memory in use, mean", "MiB", "benefit", adds=False),
+    Metric(
+        "rss_mib", "host memory in use, mean", "MiB", "benefit", "the whole phase; a kill lowers the rest of it",
+        adds=False,
+    ),
     Metric(
         "residue_mib", "residue never reported", "MiB", "benefit", "free in the guest, backed by the host",
         adds=False,

@@ -99,7 +99,7 @@ def counted(t_ns: int, windows: Sequence[Window]) -> bool:
     return any(a < t_ns <= b for a, b in windows)
 
 
-def _seconds(windows: Sequence[Window]) -> float:
+def seconds(windows: Sequence[Window]) -> float:
     return sum(b - a for a, b in windows) / NS
 
 
@@ -134,7 +134,7 @@ def count_growth(
     return None if any(None in edge for edge in edges) else float(sum(b - a for a, b in edges))
 
 
-def _integral(t_ns: np.ndarray, values: np.ndarray, windows: Sequence[Window]) -> float | None:
+def integral(t_ns: np.ndarray, values: np.ndarray, windows: Sequence[Window]) -> float | None:
     """Integral over the windows in units of value x s, by trapezoids; None when they are not covered."""
     if len(t_ns) < 2:
         return None
@@ -151,18 +151,18 @@ def _host_values(record: Record, windows: Sequence[Window]) -> dict[str, float |
     rss = np.array([s.rss_bytes for s in record.host_samples], dtype=float) / MIB
     spec = record.spec
     # Before schema 2 this was the size of another mapping.
-    used = _integral(t, rss, windows) if record.schema >= 2 else None
-    seconds = _seconds(windows)
+    used = integral(t, rss, windows) if record.schema >= 2 else None
+    length = seconds(windows)
     out: dict[str, float | None] = dict.fromkeys(
         ("host_saved_mib_s", "host_saved_vs_x_mib_s", "rss_mib", "residue_mib")
     )
     stopped_ns = count_growth(record.host_samples, lambda s: (s.device or {}).get("stopped_ns"), windows)
     out["vcpu_stopped_ms"] = None if stopped_ns is None else stopped_ns / 1e6
-    if used is None or not seconds:
+    if used is None or not length:
         return out
-    out["host_saved_mib_s"] = spec.given_bytes / MIB * seconds - used
-    out["host_saved_vs_x_mib_s"] = spec.mem_bytes / MIB * seconds - used
-    out["rss_mib"] = used / seconds
+    out["host_saved_mib_s"] = spec.given_bytes / MIB * length - used
+    out["host_saved_vs_x_mib_s"] = spec.mem_bytes / MIB * length - used
+    out["rss_mib"] = used / length
     g = record.guest_samples
     within = np.array([inside(int(x), windows) for x in t])
     levels = [record.buffer_level(s) for s in g]

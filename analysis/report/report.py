@@ -6,11 +6,13 @@ from __future__ import annotations
 from statistics import median
 
 from analysis.compare.analyse import Analysis
+from analysis.compare.hostmem import comparable, mean_rss_mib
 from analysis.compare.metrics import METRICS, Metric, Number
+from analysis.record.model import MIB
 from analysis.report import text
 from analysis.report.page import Tile, Top, render_page
 from analysis.report.sections import SECTIONS
-from analysis.report.view import View, extra_mib, host_model, seconds
+from analysis.report.view import View, extra_mib, host_model
 
 Notice = tuple[str, list[str]]
 
@@ -19,7 +21,7 @@ WORDS = {
     "Round": "one cycle of the workload, with the same schedule in every arm.",
     "Exposure": "memory that hinting held and nothing made good, times how long.",
     "Given back": "memory sold (X) less host memory in use, mean over the measured phase; extra memory counts"
-    " against it.",
+    " against it. A kill frees memory, so only the time before any arm of a repeat lost a process counts.",
     "Notification": "one batch handed to the host: an exit and an interrupt.",
 }
 
@@ -103,14 +105,17 @@ def notices(a: Analysis) -> list[Notice]:
     return out
 
 
-def _given_back(view: View, label: str) -> str:
-    """Mean over the measured phase, median over runs."""
-    values = [
-        c.values["host_saved_vs_x_mib_s"] / seconds(c)
-        for c in view.arms[label]
-        if c.values.get("host_saved_vs_x_mib_s") is not None and seconds(c)
-    ]
-    return f"{text.plain(median(values))} MiB" if values else text.NONE
+def _given_back(view: View, label: str) -> tuple[str, str]:
+    """Mean over the measured phase, median over runs; only while no arm beside it has lost a process."""
+    values, cut = [], False
+    for c in view.arms[label]:
+        beside = [other for cells in view.arms.values() for other in cells if other.pair_key == c.pair_key]
+        until = comparable(beside)
+        cut |= until is not None
+        if (used := mean_rss_mib(c, until)) is not None:
+            values.append(c.record.spec.mem_bytes / MIB - used)
+    title = "given back until a first kill" if cut else "given back"
+    return title, f"{text.plain(median(values))} MiB" if values else text.NONE
 
 
 def _with_unit(metric: Metric, n: Number, unit: str) -> str:
@@ -130,7 +135,7 @@ def tiles(view: View) -> list[Tile]:
             (f"kills per {rounds.unit}", text.plain(kills / rounds.total) if rounds.total else text.NONE),
             ("exposure", f"{text.headline(metric['exposure_mib_s'], numbers['exposure_mib_s'])} MiB\u00a0s"),
             ("request p99", _with_unit(metric["latency_p99_us"], numbers["latency_p99_us"], "ms")),
-            ("given back", _given_back(view, label)),
+            _given_back(view, label),
             (
                 "notifications per GiB",
                 text.headline(metric["notifications_per_gib"], numbers["notifications_per_gib"]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from analysis.compare.analyse import Analysis
-from analysis.compare.stats import NS, CellStats
+from analysis.compare.stats import CellStats
 from analysis.record.model import MIB, Arm, Spec
 from analysis.report import text
 from analysis.report.style import ArmStyle, arm_styles
@@ -97,11 +97,6 @@ class View:
     @cached_property
     def buffer_bytes(self) -> int:
         return max((c.record.spec.buffer_bytes for c in self.a.accepted), default=0)
-
-
-def seconds(cell: CellStats) -> float:
-    """Length of the measured phase."""
-    return sum(b - a for a, b in cell.windows) / NS
 
 
 def ack(spec: Spec) -> str:
