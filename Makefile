@@ -74,7 +74,9 @@ Variables of run (the defaults are those of the experiment):
   WORKLOAD=NAME|PATH     a folder of workloads/, or your own folder with an
                          executable `run`
   EXPERIMENT=NAME        a file of experiments/ (the one named like the workload);
-                         EXPERIMENT=delay varies ACK_DELAY, about 8 minutes
+                         EXPERIMENT=delay varies ACK_DELAY, about 8 minutes;
+                         EXPERIMENT=thread is the mails of 2019, sentence by
+                         sentence, with a page of its own (docs/thread.md)
   PARAM="rate=400 threads=2"       parameters of the workload (make list)
   ARMS="none reporting buffer"     mechanisms to compare; ARMS=all: every one
   CONTROLS=with|without  whether the controls of an arm come along

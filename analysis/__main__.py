@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Command line: python3 -m analysis report RESULTS_DIR | judge RECORD | bench RESULTS_DIR
-| profile RESULTS_DIR"""
+| profile RESULTS_DIR | thread RESULTS_DIR"""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.compare.analyse import Analysis
 
 EXIT_OK = 0
 EXIT_INCOMPLETE = 1
@@ -24,6 +27,7 @@ examples:
   hinttrace -j >trace.jsonl; python3 -m analysis judge trace.jsonl
   python3 -m analysis bench results/bench
   python3 -m analysis profile results/profile
+  python3 -m analysis thread results/thread
 
 exit status:
   0  done
@@ -54,6 +58,26 @@ def write_products(numbers: Path, content: dict[str, Any], page: Path, html: str
     write_file(page, html)
 
 
+def write_thread(results: Path, a: Analysis) -> None:
+    from analysis.thread.page import render_thread
+    from analysis.thread.thread import judge_thread, thread_json, thread_terminal
+
+    found = judge_thread(a)
+    page = results / "thread.html"
+    write_products(results / "thread.json", thread_json(found), page, render_thread(a, found))
+    print(f"{thread_terminal(found)}\n\n{page.resolve()}")
+
+
+def thread(results: Path, allow_loss: bool) -> int:
+    """The page about the thread alone, of the runs of any experiment."""
+    from analysis.compare.analyse import analyse
+    from analysis.record.load import load_results
+
+    a = analyse(load_results(results), allow_loss)
+    write_thread(results, a)
+    return EXIT_OK if any(a.arms.values()) else EXIT_INCOMPLETE
+
+
 def report(results: Path, out: Path, allow_loss: bool) -> int:
     # Imported here so that --help and judge work without matplotlib and jinja2.
     from analysis.compare.analyse import analyse
@@ -61,10 +85,14 @@ def report(results: Path, out: Path, allow_loss: bool) -> int:
     from analysis.record.load import load_results
     from analysis.report.report import render
     from analysis.report.text import terminal
+    from analysis.thread.thread import is_thread
 
     a = analyse(load_results(results), allow_loss)
     write_products(results / "summary.json", summary(a), out, render(a))
     print(f"{terminal(a)}\n\n{out.resolve()}")
+    if is_thread(a):
+        print()
+        write_thread(results, a)
     unreadable = [c for c in a.cells if c.why.startswith("unreadable record")]
     for c in unreadable:
         print(f"analysis: {c.why}", file=sys.stderr)
@@ -146,6 +174,9 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("results", type=Path, metavar="RESULTS_DIR")
     p = commands.add_parser("profile", help="write profile.html and profile.json for a folder of `make profile`")
     p.add_argument("results", type=Path, metavar="RESULTS_DIR")
+    p = commands.add_parser("thread", help="write thread.html and thread.json: the mails of 2019, sentence by sentence")
+    p.add_argument("results", type=Path, metavar="RESULTS_DIR")
+    p.add_argument("--allow-loss", action="store_true", help="count runs in which the tracer lost events")
     args = parser.parse_args(argv)
     from analysis.record.fields import BadRecord
 
@@ -160,6 +191,8 @@ def main(argv: list[str] | None = None) -> int:
             return bench(args.results)
         if args.command == "profile":
             return profile(args.results)
+        if args.command == "thread":
+            return thread(args.results, args.allow_loss)
         return report(args.results, args.out or args.results / "report.html", args.allow_loss)
     except BadRecord as e:
         print(f"analysis: {e}", file=sys.stderr)

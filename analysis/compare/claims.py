@@ -185,29 +185,37 @@ def cheap(cure: Side, rivals: Sequence[Side], where: str) -> Claim:
     return settled(Claim(text, verdict, evidence, where), cure, rival)
 
 
+def stepwise(text: str, what: str, found: Sequence[tuple[str, Number]], where: str, falls: bool = True) -> Claim:
+    """That a number falls (or rises) with every step along a factor; found: value of the factor and number."""
+    points = [(at, n) for at, n in found if n.median is not None and n.lo is not None and n.hi is not None]
+    evidence = "; ".join(f"{at}: {n.median:.1f} ({n.lo:.1f} to {n.hi:.1f})" for at, n in points)
+    evidence = f"{what}: {evidence}" if evidence else ""
+    if len(points) < 2:
+        return Claim(text, UNTESTED, f"{evidence}; needs two values" if evidence else "needs two values", where)
+    steps = list(zip(points, points[1:], strict=False))
+    down = [b.hi < a.lo for (_, a), (_, b) in steps]  # type: ignore[operator]
+    up = [b.lo > a.hi for (_, a), (_, b) in steps]  # type: ignore[operator]
+    as_said, against = (down, up) if falls else (up, down)
+    if all(as_said):
+        return Claim(text, SUPPORTED, evidence, where)
+    if any(against):
+        return Claim(text, REFUTED, evidence, where)
+    return Claim(text, UNDECIDED, f"{evidence}: ranges overlap", where)
+
+
 def batching(
     arm: str, sizes: Sequence[tuple[Point, Side]], numbers: Mapping[str, Mapping[str, Number]], where: str
 ) -> Claim:
     """Over the sizes B of one cure, all other factors equal."""
-    text = BATCHING.format(arm=arm)
-    points = []
-    for point, side in sorted(sizes, key=lambda x: x[0].get("B") or 0):  # type: ignore[arg-type, return-value]
-        n = numbers[side.label]["notifications_per_gib"]
-        if n.median is not None and n.lo is not None and n.hi is not None:
-            points.append((show("B", point.get("B") or side.cells[0].record.spec.buffer_bytes), n))
-    evidence = "; ".join(f"{size}: {n.median:.1f} ({n.lo:.1f} to {n.hi:.1f})" for size, n in points)
-    evidence = f"notifications per GiB: {evidence}" if evidence else ""
-    sides = [s for _, s in sizes]
-    if len(points) < 2:
-        return Claim(text, UNTESTED, f"{evidence}; needs two sizes" if evidence else "needs two sizes", where)
-    steps = list(zip(points, points[1:], strict=False))
-    falls = [b.hi < a.lo for (_, a), (_, b) in steps]  # type: ignore[operator]
-    rises = [b.lo > a.hi for (_, a), (_, b) in steps]  # type: ignore[operator]
-    if all(falls):
-        return settled(Claim(text, SUPPORTED, evidence, where), *sides)
-    if any(rises):
-        return settled(Claim(text, REFUTED, evidence, where), *sides)
-    return settled(Claim(text, UNDECIDED, f"{evidence}: ranges overlap", where), *sides)
+    found = [
+        (
+            show("B", point.get("B") or side.cells[0].record.spec.buffer_bytes),
+            numbers[side.label]["notifications_per_gib"],
+        )
+        for point, side in sorted(sizes, key=lambda x: x[0].get("B") or 0)  # type: ignore[arg-type, return-value]
+    ]
+    claim = stepwise(BATCHING.format(arm=arm), "notifications per GiB", found, where)
+    return settled(claim, *(s for _, s in sizes)) if claim.verdict != UNTESTED else claim
 
 
 def claims_at(sides: Sequence[Side], where: str) -> list[Claim]:

@@ -232,12 +232,18 @@ def rate(with_kill: int, total: int, unit: str) -> Rate:
     return Rate(with_kill, total, with_kill / total, lo, hi, unit)
 
 
-def lower(a: Rate, b: Rate) -> bool | None:
-    """Whether a is below b: True or False when Fisher's exact test tells them apart at 5 %, else None."""
+def p_value(a: Rate, b: Rate) -> float | None:
+    """Of Fisher's exact test, two-sided; None when there is nothing to compare."""
     if not a.total or not b.total:
         return None
     table = [[a.with_kill, a.total - a.with_kill], [b.with_kill, b.total - b.with_kill]]
-    if fisher_exact(table)[1] >= SIGNIFICANT:
+    return float(fisher_exact(table)[1])
+
+
+def lower(a: Rate, b: Rate) -> bool | None:
+    """Whether a is below b: True or False when Fisher's exact test tells them apart at 5 %, else None."""
+    p = p_value(a, b)
+    if p is None or p >= SIGNIFICANT:
         return None
     return a.with_kill * b.total < b.with_kill * a.total
 

@@ -32,7 +32,8 @@ PYTHON_LAYERS = {
     "analysis/report": ["analysis/compare"],
     "analysis/bench": ["analysis/report"],
     "analysis/profile": ["analysis/report"],
-    "analysis": ["analysis/bench", "analysis/profile"],
+    "analysis/thread": ["analysis/report"],
+    "analysis": ["analysis/bench", "analysis/profile", "analysis/thread"],
 }
 # Made by the build.
 GENERATED = re.compile(r"vmlinux\.h|gen/.*")
