@@ -25,6 +25,7 @@
 #include "common/proc.h"
 #include "common/status.h"
 #include "common/time.h"
+#include "trace/cost.h"
 #include "trace/events.h"
 #include "trace/load.h"
 #include "trace/opts.h"
@@ -52,6 +53,7 @@ struct tracer {
 	struct proc_sampler sampler;
 	struct totals totals;
 	struct memory memory;
+	struct cost cost;
 	struct sample_rec sample;	/* the one just taken from /proc */
 	struct ring_buffer *ring;
 	sigset_t waiting_mask;	/* of signals while we wait */
@@ -170,8 +172,11 @@ static int prepare(struct tracer *t)
 static int attach(struct tracer *t)
 {
 	const struct opts *o = &t->opts;
-	int err = loaded__attach(&t->loaded, o->interval_ns);
+	int err;
 
+	if (out__wants_json(&t->out))
+		cost__begin(&t->cost, &t->loaded);
+	err = loaded__attach(&t->loaded, o->interval_ns);
 	return !err && o->strict ? check_strict() : err;
 }
 
@@ -363,7 +368,8 @@ static int finish(struct tracer *t)
 	metrics__write(&t->metrics, &t->totals, &t->loaded);
 	put_open_batches(t);
 	err = totals__put_hists(&t->totals, &t->loaded, &t->out);
-	if (totals__put_losses(&t->totals, &t->loaded, &t->events, &t->out))
+	if (totals__put_losses(&t->totals, &t->loaded, &t->events, &t->out) ||
+	    cost__put(&t->cost, &t->loaded, &t->out))
 		err = -EIO;
 	nr_torn = t->sampler.nr_torn + t->events.nr_torn;
 	if (nr_torn)
@@ -409,6 +415,7 @@ static int trace(struct tracer *t)
 	take_sample(t);
 	memory__init(&t->memory, t->sampler.zones, t->sampler.nr_zones);
 	put_edge(t, "begin");
+	cost__started(&t->cost);
 	/* From here on nothing is allocated. */
 	if (!o->unprotected)
 		t->out.memory = &t->memory;
@@ -425,6 +432,7 @@ out:
 	ring_buffer__free(t->ring);
 	proc_sampler__free(&t->sampler);
 	totals__free(&t->totals);
+	cost__end(&t->cost);
 	loaded__free(&t->loaded);
 	out__close(&t->out);
 	return status;
@@ -443,6 +451,7 @@ int main(int argc, char **argv)
 	loaded__init(&t.loaded);
 	t.sampler.zoneinfo_fd = -1;
 	t.sampler.vmstat_fd = -1;
+	t.cost.stats_fd = -1;
 	if (t.opts.mode == MODE_LIST) {
 		probes__describe(stdout);
 		return 0;

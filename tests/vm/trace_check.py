@@ -273,6 +273,24 @@ def check_losses(arm: str, trace: list[dict], events: list[dict]) -> None:
     )
 
 
+def check_cost(arm: str, trace: list[dict], events: list[dict]) -> None:
+    costs = {x["program"]: x for x in trace if x["type"] == "cost"}
+    edges = [x["t_ns"] for x in trace if x["type"] == "tracer"]
+    kills = sum(e["kind"] == "oom_kill" for e in events)
+    ok(
+        costs.get("af_alloc", {}).get("runs", 0) > 1000 and costs.get("af_oom_kill", {}).get("runs") == kills > 0,
+        f"{arm}: the kernel's account has a run of a program for each of its events",
+        costs,
+    )
+    total = sum(x["run_ns"] for x in costs.values())
+    ok(
+        costs.get("hinttrace", {}).get("run_ns", 0) > 0 and 0 < total < (edges[-1] - edges[0]) // 4,
+        f"{arm}: watching took time, and not most of it",
+        (total, edges, costs),
+    )
+    print(f"# {arm}: {total / 1e9:.2f} s of {(edges[-1] - edges[0]) / 1e9:.1f} s were spent on watching")
+
+
 def check_paging(arm: str, work: list[dict], hists: dict) -> None:
     values = [x["text"].split() for x in work if x["type"] == "log" and x["src"] == "value"]
     pswpout = {v[0]: int(v[1]) for v in values if len(v) == 2}.get("pswpout", 0)
@@ -318,6 +336,7 @@ def check_arm(folder: Path, arm: str) -> None:
     check_hinting(arm, trace, events, hists)
     check_samples(arm, work, trace)
     check_losses(arm, trace, events)
+    check_cost(arm, trace, events)
     check_paging(arm, work, hists)
 
 
