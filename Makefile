@@ -129,6 +129,10 @@ Tests:
                          buffer on machines of all shapes; QUICK=1: 5 GiB
                          (DEBUG=1: on the kernel of `make kernel-debug`)
 
+  make crosscheck        what the tracer counts against oomkill, drsnoop, perf,
+                         vmstat, dmesg and the balloon: a table; status 1 when
+                         a difference has no reason (docs/crosscheck.md)
+
   make bench             what hinting costs the guest, and what watching it
                          costs: make run EXPERIMENT=bench with a page of its
                          own; ACCEL is that of the guests in real time
@@ -593,6 +597,11 @@ soak: setup-test $(everything) $(if $(filter 1,$(DEBUG)),kernel-debug)
 	$(Q)export KERNEL=$(CURDIR)/build/kernel$(if $(filter 1,$(DEBUG)),-debug); \
 	$(if $(filter 1,$(DEBUG)),export ROOM_MIB=512;) \
 	python3 -B tests/vm/soak.py --gib $(if $(filter 1,$(QUICK)),5,200)$(if $(filter 1,$(QUICK)),, && FULL=1 tests/vm/matrix.sh)
+
+# Two arms, two CPUs, three rounds; tests/vm/crosscheck.sh is the short form.
+.PHONY: crosscheck
+crosscheck: setup-test $(everything)
+	$(Q)python3 -B tests/vm/crosscheck.py long
 
 # Each fuzzer for its share of the time; what it finds stays in build/fuzz.
 FUZZ_SECONDS ?= 60

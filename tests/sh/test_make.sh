@@ -11,7 +11,8 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 for word in run report list shell debug kernel qemu image bpf collectors patches check vm-check test \
 	lint format compile_commands FAST man install uninstall deb DESTDIR PREFIX \
-	soak bench profile PROFILE fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup \
+	soak bench profile PROFILE crosscheck \
+	fuzz series-check kernel-debug src-linux src-qemu cache-clean clean distclean setup \
 	WORKLOAD ARMS REPEATS MEM BUFFER ACK_DELAY CHECKPOINT STUCK_AFTER CLOCK ACCEL SEED JOBS CONTROLS \
 	QUICK OUT RESULTS EXPERIMENT PARAM VCPUS ORDER DELAY_MS CAPACITY TIME_LIMIT HANG_LIMIT CELL; do
 	make help | grep -qw "$word"
