@@ -14,6 +14,7 @@ from analysis.compare.hostmem import comparable, mean_rss_mib
 from analysis.compare.sides import Side
 from analysis.compare.stats import NS, CellStats, inside, seconds, union_ns
 from analysis.record.model import MIB, PAGE_BYTES
+from analysis.report.text import plain
 
 # A request waits for one disk access about so long, a user does not notice it.
 STALL_MS = 10
@@ -136,8 +137,13 @@ def first_kills(side: Side) -> list[int | None]:
     return [i.kills[0].event.uncompensated_pages for c in side.cells for i in c.incidents]
 
 
-def spread(values: Sequence[float], how: str = "{:.3g}") -> str:
+def spread(values: Sequence[float], how: str = "") -> str:
+    """Median, and least to most where there are several."""
     if not values:
         return "–"
-    middle = how.format(float(np.median(values)))
-    return middle if len(values) == 1 else f"{middle} ({how.format(min(values))} to {how.format(max(values))})"
+
+    def show(v: float) -> str:
+        return how.format(v) if how else plain(v)
+
+    middle = show(float(np.median(values)))
+    return middle if len(values) == 1 else f"{middle} ({show(min(values))} to {show(max(values))})"

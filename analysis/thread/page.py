@@ -48,7 +48,7 @@ SENTENCES = """
 <div class="scroll" tabindex="0" role="group" aria-label="numbers of this sentence"><table class="numbers">
 <thead><tr>{% for h in f.table.head %}<th scope="col"{% if not loop.first %} class="n"{% endif %}>{{ h }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in f.table.rows %}
-<tr>{% for c in row %}{% if loop.first %}<th scope="row">{{ c }}</th>{% else %}<td class="n">{{ c }}</td>{% endif %}{% endfor %}</tr>
+<tr>{% if row|length == 1 %}<th class="group" scope="rowgroup" colspan="{{ f.table.head|length }}"><span>{{ row[0] }}</span></th>{% else %}{% for c in row %}{% if loop.first %}<th scope="row">{{ c }}</th>{% else %}<td class="n">{{ c }}</td>{% endif %}{% endfor %}{% endif %}</tr>
 {% endfor %}</tbody></table></div>
 {% endif %}
 </article>

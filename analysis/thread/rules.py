@@ -10,6 +10,7 @@ docs/thread.md has the rules in words.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from analysis.compare import claims
@@ -51,7 +52,7 @@ def p_text(a: Rate, b: Rate) -> str:
     return "–" if p is None else f"{p:.2g}"
 
 
-def _number(side: Side, key: str, how: str = "{:.3g}") -> str:
+def _number(side: Side, key: str, how: str = "") -> str:
     return spread([v for c in side.cells if (v := c.values.get(key)) is not None], how)
 
 
@@ -280,7 +281,10 @@ def along(world: World, s: Args) -> Finding:
         )
         head = (factor_title(name), s["what"], "least to most", "hinted, MiB", "batches", "runs")
         where = world.title([sides[0].label]) if len(sides) == 1 else _title_without(world, sides[0].label, name)
-        found.append(from_claim(claim, Table(head, rows), where))
+        f = from_claim(claim, Table(head, rows), where)
+        if f.verdict != UNDECIDED and any(len(side.cells) == 1 for side in sides):
+            f = replace(f, reason=f"{f.reason}; one run at a value, so without a range")
+        found.append(f)
     # One value of the factor says nothing, and is no finding beside a line that has two.
     tried = [f for f in found if f.table and len(f.table.rows) > 1] or found[:1]
     return combined(tried)

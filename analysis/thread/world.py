@@ -10,7 +10,7 @@ from analysis.compare.analyse import Analysis
 from analysis.compare.arms import BASELINE
 from analysis.compare.claims import REFUTED, SUPPORTED, Claim
 from analysis.compare.factors import TITLES, Value, show
-from analysis.compare.sides import Side, sides_of
+from analysis.compare.sides import Side, plural, sides_of
 
 BORNE_OUT = "borne out"
 CONTRADICTED = "contradicted"
@@ -18,10 +18,12 @@ UNDECIDED = "not decided"
 
 Row = tuple[str, ...]
 
+MAX_ROWS = 24  # of a table over several points
+
 
 @dataclass(frozen=True)
 class Table:
-    """The numbers behind a verdict; the first column is text."""
+    """The numbers behind a verdict; the first column is text, and a row of one cell a heading."""
 
     head: Row
     rows: tuple[Row, ...]
@@ -62,9 +64,9 @@ class World:
         return next((d.name for d in self.a.definitions.values() if d.role == BASELINE), "")
 
     def places(self, *arms: str) -> Iterator[Place]:
-        """Every point at which all these arms have counted runs, each set of labels once."""
+        """Every point at which all these arms have counted runs, each set of labels once; that with most arms first."""
         seen: set[tuple[str, ...]] = set()
-        for group in self.a.groups:
+        for group in sorted(self.a.groups, key=lambda g: -len(g.labels)):
             found = {s.name: s for s in sides_of(group, self.a.arms, self.a.definitions, self.a.absent)}
             if not all(arm in found and found[arm].cells for arm in arms):
                 continue
@@ -108,14 +110,28 @@ def from_claim(claim: Claim, table: Table | None, where: str) -> Finding:
     return Finding(verdict, claim.evidence, table, where)
 
 
+def _merged(findings: Sequence[Finding]) -> Table | None:
+    """The tables of several points as one; a row of one cell says what tells the next ones apart."""
+    found = [(f.where.split(", "), f.table) for f in findings if f.table]
+    if len(found) < 2 or any(t.head != found[0][1].head for _, t in found):
+        return found[0][1] if found else None
+    shared = set.intersection(*(set(where) for where, _ in found))
+    rows: list[Row] = []
+    for where, t in found:
+        rows += [(", ".join(x for x in where if x not in shared),), *t.rows]
+    return Table(found[0][1].head, tuple(rows[:MAX_ROWS]))
+
+
 def combined(findings: Sequence[Finding]) -> Finding:
     """Of one sentence at several points: contradicted anywhere, else borne out anywhere, else not decided."""
-    for verdict in (CONTRADICTED, BORNE_OUT):
-        for f in findings:
-            if f.verdict == verdict:
-                return f
-    first = findings[0]
-    reasons = list(dict.fromkeys(f"{f.where}: {f.reason}" if f.where else f.reason for f in findings))
-    if len(findings) == 1:
+    verdict = next((v for v in (CONTRADICTED, BORNE_OUT) if any(f.verdict == v for f in findings)), UNDECIDED)
+    chosen = [f for f in findings if f.verdict == verdict]
+    first = chosen[0]
+    if len(chosen) == 1:
         return first
-    return Finding(UNDECIDED, "; ".join(reasons[:3]), first.table, "")
+    if verdict == UNDECIDED:
+        reasons = list(dict.fromkeys(f"{f.where}: {f.reason}" if f.where else f.reason for f in chosen))
+        return Finding(verdict, "; ".join(reasons[:3]), _merged(chosen))
+    more = len(chosen) - 1
+    reason = f"{first.reason}; the same verdict at {plural(more, 'other setting')}"
+    return Finding(verdict, reason, _merged(chosen), first.where)

@@ -265,7 +265,7 @@ CASES: list[tuple[str, str, Callable[[Path], Analysis]]] = [
     ("bounded", CONTRADICTED, one("buffer", device(bytes_out_max=B + 1, violations=0))),
     ("bounded", UNDECIDED, one("buffer", device(bytes_out_max=0, violations=0))),
     ("more-than-sold", BORNE_OUT, memory("buffer", 513, "none", 500)),
-    ("more-than-sold", CONTRADICTED, memory("buffer", 512, "none", 500)),
+    ("more-than-sold", UNDECIDED, memory("buffer", 512, "none", 500)),
     ("more-than-sold", UNDECIDED, one("buffer", lambda c: replace(c, record=replace(c.record, host_samples=())))),
     ("tenth", BORNE_OUT, one("reporting", device(bytes_out_max=64 * MIB))),
     ("tenth", CONTRADICTED, one("reporting", device(bytes_out_max=16 * MIB))),
@@ -285,19 +285,19 @@ CASES: list[tuple[str, str, Callable[[Path], Analysis]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "verdict", "build"), CASES, ids=[f"{n}: {v}" for n, v, _ in CASES])
+@pytest.mark.parametrize(("name", "verdict", "build"), CASES, ids=[f"{i}-{n}-{v}" for i, (n, v, _) in enumerate(CASES)])
 def test_a_rule_says(tmp_path: Path, name: str, verdict: str, build: Callable[[Path], Analysis]) -> None:
     s = SENTENCES[name]
     found = RULES[s.rule](World(build(tmp_path)), s.args)
     assert found.verdict == verdict, found.reason
     assert found.reason
-    assert found.table is None or all(len(row) == len(found.table.head) for row in found.table.rows)
+    assert found.table is None or all(len(row) in (1, len(found.table.head)) for row in found.table.rows)
 
 
 def test_every_rule_says_every_verdict_here() -> None:
-    """But that nobody was killed does not prove that nobody can be."""
+    """But that nobody was killed does not prove that nobody can be, and a sample is not all of the time."""
     tried = {(SENTENCES[name].rule, verdict) for name, verdict, _ in CASES}
-    assert tried == {(r, v) for r in RULES for v in VERDICTS} - {("creates", CONTRADICTED)}
+    assert tried == {(r, v) for r in RULES for v in VERDICTS} - {(r, CONTRADICTED) for r in ("creates", "exceeds")}
     assert {s.rule for s in SENTENCES.values()} == set(RULES)
 
 
