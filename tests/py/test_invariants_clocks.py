@@ -87,3 +87,25 @@ def test_a_kill_before_the_tracer_began_is_no_contradiction(tmp_path):
     assert found(tmp_path, REPORTING) == {"kills, console"}
     console.write_text(kill_lines(1, begin_s - 1) + kill_lines(n - 1))
     assert found(tmp_path, REPORTING) == {"kills, console"}
+
+
+def test_blocks_that_are_handed_over_one_by_one_are_with_the_host_before_all_are(tmp_path):
+    lines = copy.deepcopy(REPORTING)
+    b = of(lines, "event", "batch")[0]
+    b["ack_ns"] = b["sent_ns"] + 200_000_000 - 20_000
+    assert b["sent_ns"] - b["start_ns"] > 20_000
+    assert found(tmp_path, lines) == {"answers"}
+    lines[0]["spec"]["device"] |= {"free-page-hint": "on"}
+    assert found(tmp_path, lines) == set()
+    b["ack_ns"] = b["start_ns"] + 200_000_000 - 20_000
+    assert found(tmp_path, lines) == {"answers"}
+
+
+def test_a_batch_from_before_the_tracer_is_where_the_device_says(tmp_path):
+    """Not backed, not free, and held by nobody that was watched."""
+    lines = copy.deepcopy(REPORTING)
+    host = of(lines, "sample", "host")[60]
+    host["rss_bytes"] -= 200 * 1024 * 1024
+    assert "backed" in found(tmp_path, lines)
+    host["device"]["bytes_out"] = 200 * 1024 * 1024
+    assert "backed" not in found(tmp_path, lines)
