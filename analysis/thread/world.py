@@ -131,7 +131,13 @@ def combined(findings: Sequence[Finding]) -> Finding:
         return first
     if verdict == UNDECIDED:
         reasons = list(dict.fromkeys(f"{f.where}: {f.reason}" if f.where else f.reason for f in chosen))
-        return Finding(verdict, "; ".join(reasons[:3]), _merged(chosen))
+        table = _merged(chosen)
+        if table and len(reasons) > 1:
+            more = "1 other setting does" if len(reasons) == 2 else (
+                f"{len(reasons) - 1} other settings do"
+            )
+            return Finding(verdict, f"{first.reason}; {more} not decide it either", table, first.where)
+        return Finding(verdict, "; ".join(reasons[:3]), table)
     more = len(chosen) - 1
     reason = f"{first.reason}; the same verdict at {plural(more, 'other setting')}"
     return Finding(verdict, reason, _merged(chosen), first.where)
