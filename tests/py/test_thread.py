@@ -36,7 +36,7 @@ def cell(
 ) -> None:
     """A run of an arm as its definition has it; rss in MiB."""
     arms = definition(arm)
-    extra = ARMS["reporting-xb"] if arms["memory"] == "x+b" else {}
+    extra = dict(ARMS["reporting-xb"]) if arms["memory"] == "x+b" else {}
     extra |= {"buffer_bytes": B} if arms.get("buffer") else {}
     values = {k: v.replace("$buffer_kib", str(B // 1024)) for k, v in arms.get("kernel", {}).items()}
     s = spec(arm, 1, repeat, **(extra | {"kernel_params": values, "capacity": arms["capacity"]} | changes))
