@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
-from analysis.compare.stats import NS, CellStats, integral, seconds
-from analysis.record.model import MIB
+from analysis.compare.stats import NS, CellStats, host_memory_used, seconds
 
 # Of the measured time that must be left before a first kill for a mean to say something.
 LEAST = 0.25
@@ -33,16 +30,17 @@ def comparable(cells: Iterable[CellStats]) -> int | None:
 
 def mean_rss_mib(cell: CellStats, until_ns: int | None = None) -> float | None:
     """Mean host memory of the measured phase, of its first until_ns; None when that is too little of it."""
-    record = cell.record
-    if record.schema < 2:  # before that it was the size of another mapping
-        return None
     windows = cell.windows
     if until_ns is not None:
         if until_ns < LEAST * seconds(windows) * NS:
             return None
         last = windows[0][0] + until_ns
         windows = tuple((a, min(b, last)) for a, b in windows if a < last)
-    t = np.array([s.t_ns for s in record.host_samples], dtype=float)
-    rss = np.array([s.rss_bytes for s in record.host_samples], dtype=float) / MIB
-    used = integral(t, rss, windows)
-    return None if used is None or not seconds(windows) else used / seconds(windows)
+    used, length = host_memory_used(cell.record, windows), seconds(windows)
+    return None if used is None or not length else used / length
+
+
+def pair_rss_mib(a: CellStats, b: CellStats) -> tuple[float | None, float | None]:
+    """Means of both while neither has lost a process."""
+    until = comparable((a, b))
+    return mean_rss_mib(a, until), mean_rss_mib(b, until)

@@ -146,12 +146,22 @@ def integral(t_ns: np.ndarray, values: np.ndarray, windows: Sequence[Window]) ->
     return total
 
 
-def _host_values(record: Record, windows: Sequence[Window]) -> dict[str, float | None]:
+def host_memory(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """Times in ns, and the host memory in use in MiB, of all host samples."""
     t = np.array([s.t_ns for s in record.host_samples], dtype=float)
-    rss = np.array([s.rss_bytes for s in record.host_samples], dtype=float) / MIB
-    spec = record.spec
+    return t, np.array([s.rss_bytes for s in record.host_samples], dtype=float) / MIB
+
+
+def host_memory_used(record: Record, windows: Sequence[Window]) -> float | None:
+    """MiB x s of host memory in the windows."""
     # Before schema 2 this was the size of another mapping.
-    used = integral(t, rss, windows) if record.schema >= 2 else None
+    return integral(*host_memory(record), windows) if record.schema >= 2 else None
+
+
+def _host_values(record: Record, windows: Sequence[Window]) -> dict[str, float | None]:
+    t, rss = host_memory(record)
+    spec = record.spec
+    used = host_memory_used(record, windows)
     length = seconds(windows)
     out: dict[str, float | None] = dict.fromkeys(
         ("host_saved_mib_s", "host_saved_vs_x_mib_s", "rss_mib", "residue_mib")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from analysis.compare import claims
 from analysis.compare.factors import lower
+from analysis.compare.hostmem import mean_rss_mib
 from analysis.compare.sides import Side, plural
 from analysis.record.model import MIB
 from analysis.thread import measures
@@ -254,7 +255,7 @@ def same_for_host(world: World, s: Args) -> Finding:
         head = ("arm", "runs", "host memory, MiB", "notifications per GiB", "reported, MiB", "exchanges")
         rows = tuple(
             (x.name, str(len(x.cells)),
-             spread([v for c in x.cells if (v := measures.mean_rss_mib(c)) is not None], "{:.1f}"),
+             spread([v for c in x.cells if (v := mean_rss_mib(c)) is not None], "{:.1f}"),
              *(spread([v for c in x.cells if (v := c.values.get(k)) is not None], "{:.4g}")
                for k in ("notifications_per_gib", "hinted_mib", "exchanges")))
             for x in (other, arm)

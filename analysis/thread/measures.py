@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.compare.factors import Rate, rate
-from analysis.compare.hostmem import comparable, mean_rss_mib
+from analysis.compare.hostmem import comparable, pair_rss_mib
 from analysis.compare.sides import Side
 from analysis.compare.stats import NS, CellStats, inside, seconds, union_ns
 from analysis.record.model import MIB, PAGE_BYTES
@@ -92,8 +92,7 @@ def paired(a: Side, b: Side, value: Callable[[CellStats, CellStats], float | Non
 
 def host_less(a: CellStats, b: CellStats) -> float | None:
     """Host memory of b less that of a, MiB, while neither has lost a process."""
-    until = comparable((a, b))
-    ours, theirs = mean_rss_mib(a, until), mean_rss_mib(b, until)
+    ours, theirs = pair_rss_mib(a, b)
     return None if ours is None or theirs is None else theirs - ours
 
 
@@ -106,8 +105,7 @@ def ratio_of(key: str) -> Callable[[CellStats, CellStats], float | None]:
 
 
 def host_ratio(a: CellStats, b: CellStats) -> float | None:
-    until = comparable((a, b))
-    ours, theirs = mean_rss_mib(a, until), mean_rss_mib(b, until)
+    ours, theirs = pair_rss_mib(a, b)
     return None if ours is None or not theirs else ours / theirs
 
 

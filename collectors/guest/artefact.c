@@ -54,37 +54,61 @@ static size_t base64(const unsigned char *raw, size_t len, char *text)
 	return n;
 }
 
+/*
+ * More of standard input, behind the *len of size bytes that are there: how
+ * many, 0 at its end, -1 with the reason on stderr.
+ */
+static ssize_t read_more(void *buf, size_t size, size_t *len)
+{
+	ssize_t n;
+
+	do {
+		n = read(STDIN_FILENO, (char *)buf + *len, size - *len);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		perror("hintsay: cannot read standard input");
+	else
+		*len += (size_t)n;
+	return n;
+}
+
+static void say_cut(const char *name)
+{
+	fprintf(stderr,
+		"hintsay: artefact %s is cut at 64 MiB: hand out less, or in several files\n",
+		name);
+}
+
+static char *new_line(void)
+{
+	char *line = malloc(JW_LINE_MAX);
+
+	if (!line)
+		fprintf(stderr, "hintsay: no memory for a line\n");
+	return line;
+}
+
 /* Whole pieces only: padding stands at the end of the file, not within. */
 int artefact__base64(const char *name)
 {
 	static unsigned char raw[RAW_BYTES];
 	static char text[RAW_BYTES / 3 * 4 + 1];
-	char *line = malloc(JW_LINE_MAX);
+	char *line = new_line();
 	uint64_t left = ARTEFACT_BYTES;
 	int status = 0;
 	size_t len = 0;
 	ssize_t n = 1;
 
-	if (!line) {
-		fprintf(stderr, "hintsay: no memory for a line\n");
+	if (!line)
 		return EXIT_INFRA;
-	}
 	while (!status && n) {
-		n = read(STDIN_FILENO, raw + len, RAW_BYTES - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			perror("hintsay: cannot read standard input");
+		n = read_more(raw, RAW_BYTES, &len);
+		if (n < 0)
 			return EXIT_INFRA;
-		}
-		len += (size_t)n;
 		if (!len || (n && len < RAW_BYTES))
 			continue;
 		if (len > left) {
-			fprintf(stderr,
-				"hintsay: artefact %s is cut at 64 MiB: hand out less, or in "
-				"several files\n",
-				name);
+			say_cut(name);
 			return EXIT_FAILED;
 		}
 		left -= len;
@@ -97,29 +121,19 @@ int artefact__base64(const char *name)
 int artefact__text(const char *name)
 {
 	static char text[PIECE_BYTES + 1], rest[4];
-	char *line = malloc(JW_LINE_MAX);
+	char *line = new_line();
 	uint64_t left = ARTEFACT_BYTES;
 	size_t len = 0, cut;
 	int status = 0;
 	ssize_t n;
 
-	if (!line) {
-		fprintf(stderr, "hintsay: no memory for a line\n");
+	if (!line)
 		return EXIT_INFRA;
-	}
-	while (!status && (n = read(STDIN_FILENO, text + len, PIECE_BYTES - len)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			perror("hintsay: cannot read standard input");
+	while (!status && (n = read_more(text, PIECE_BYTES, &len)) != 0) {
+		if (n < 0)
 			return EXIT_INFRA;
-		}
-		len += (size_t)n;
 		if (len > left) {
-			fprintf(stderr,
-				"hintsay: artefact %s is cut at 64 MiB: hand out less, or in "
-				"several files\n",
-				name);
+			say_cut(name);
 			status = say_piece(name, line, text, (size_t)left, false);
 			return status ? status : EXIT_FAILED;
 		}

@@ -62,6 +62,21 @@ drained() {
 	done
 }
 
+# wait_ready FILE PID READER WHY: until the program has made the file, for which
+# it has 30 s of guest time: attaching takes under one.
+wait_ready() {
+	ready_tries=300
+	while [ ! -e "$1" ]; do
+		ready_tries=$((ready_tries - 1))
+		if [ $ready_tries -eq 0 ] || ! kill -0 "$2" 2>/dev/null; then
+			kill "$2" 2>/dev/null
+			drained "$3"
+			give_up "$4"
+		fi
+		sleep 0.1
+	done
+}
+
 work_port=$(port org.hintbuf.work) || {
 	log "no virtio port org.hintbuf.work: nobody to report to"
 	power_off
@@ -135,17 +150,7 @@ start_tracer() {
 	hinttrace --stream "$trace_port" --objects $HINT_DIR/bpf "$@" \
 		--ready $HINT_DIR/tracer.ready >$HINT_DIR/tracer.out 2>&1 3>&- &
 	tracer=$!
-	# 30 s of guest time: attaching takes under one.
-	tries=300
-	while [ ! -e $HINT_DIR/tracer.ready ]; do
-		tries=$((tries - 1))
-		if [ $tries -eq 0 ] || ! kill -0 $tracer 2>/dev/null; then
-			kill $tracer 2>/dev/null
-			drained $tracer_reader
-			give_up "the tracer did not become ready"
-		fi
-		sleep 0.1
-	done
+	wait_ready $HINT_DIR/tracer.ready "$tracer" "$tracer_reader" "the tracer did not become ready"
 }
 
 # SIGTERM is the tracer's clean end: it writes its totals, then exits. One that
@@ -207,16 +212,7 @@ start_profile() {
 		--output $HINT_DIR/perf.data >$HINT_DIR/profile.out 2>&1 3>&- &
 	profiler=$!
 	# It has opened both pipes by the time it makes its file.
-	tries=300
-	while [ ! -e $HINT_DIR/perf.data ]; do
-		tries=$((tries - 1))
-		if [ $tries -eq 0 ] || ! kill -0 $profiler 2>/dev/null; then
-			kill "$profiler" 2>/dev/null
-			drained "$profile_reader"
-			give_up "perf does not run"
-		fi
-		sleep 0.1
-	done
+	wait_ready $HINT_DIR/perf.data "$profiler" "$profile_reader" "perf does not run"
 	echo enable >$HINT_DIR/profile.do
 	read -r profile_said <$HINT_DIR/profile.done
 	[ "$profile_said" = ack ] || give_up "perf did not begin"

@@ -40,6 +40,15 @@ has() { # TEXT PART NAME: TEXT contains PART
 	esac
 }
 
+needs() { # FILE...: the whole test is skipped where one is missing
+	for need; do
+		if [ ! -e "$need" ]; then
+			echo "1..0 # SKIP $need is not there; run make first"
+			exit 0
+		fi
+	done
+}
+
 skip() { # NAME WHY
 	nr=$((nr + 1))
 	echo "ok $nr - $1 # SKIP $2"

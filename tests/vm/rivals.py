@@ -10,7 +10,8 @@ import sys
 import time
 
 import guestvm
-from guestvm import DRIVER, GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, SOAK, Guest, GuestError, Scratch, Tap
+from guestvm import DRIVER, GUEST, KERNEL, MIB, PARAM, QEMU, ROOTFS, SOAK, Guest, GuestError, Scratch, Tap, accounting
+from tap import wait_until
 
 SECOND = 1_000_000_000
 
@@ -40,18 +41,13 @@ OFTEN = "page_reporting.page_reporting_delay_ms=50 page_reporting.page_reporting
 
 def answered(guest: Guest) -> bool:
     """Nothing is out any more, or is about to be."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if not guest.device()["bytes-out"]:
-            return True
-        time.sleep(0.05)
-    return False
+    return wait_until(lambda: not guest.device()["bytes-out"], 60)
 
 
 def check_rival(tap: Tap, scratch: Scratch, name: str) -> None:
     device, kernel = RIVALS[name]
     with Guest(scratch, f"rival-{name}", "256M", device, cmdline=f"{OFTEN} {kernel}".strip(), smp=2) as guest:
-        free = guest.sh("awk '/^MemTotal:/ {print $2}' /proc/meminfo")
+        total = accounting(guest)["total_kib"]
         guestvm.soak_start(guest, 110, "6s")
         for _ in range(3):
             time.sleep(1)
@@ -62,7 +58,7 @@ def check_rival(tap: Tap, scratch: Scratch, name: str) -> None:
         tap.ok(got["bytes-discarded"] > 64 * MIB, f"{name}: the host had memory back",
                f"{got['bytes-discarded'] // MIB} MiB in {got['batches']} batches, {got['bytes-out-max'] // MIB} MiB out")
         tap.ok(answered(guest), f"{name}: nothing stays out", str(guest.device()))
-        tap.is_(guest.sh("awk '/^MemTotal:/ {print $2}' /proc/meminfo"), free, f"{name}: no memory is missing")
+        tap.is_(accounting(guest)["total_kib"], total, f"{name}: no memory is missing")
         tap.is_(guest.splats(), [], f"{name}: no splat")
 
 
@@ -140,9 +136,7 @@ def check_timeout(tap: Tap, scratch: Scratch) -> None:
             tap.is_(guest.sh(f"cat {PARAM.replace('page_reporting', 'virtio_balloon')}/report_timeout_ms").strip(),
                     str(timeout_ms), f"{name}: as asked")
             guest.sh(f"(echo 1 >{PARAM}/flush) >/dev/null 2>&1 &")
-            end = time.monotonic() + 60
-            while not guest.device()["bytes-out"] and time.monotonic() < end:
-                time.sleep(0.05)
+            wait_until(lambda guest=guest: guest.device()["bytes-out"] > 0, 60)
             guest.sh("sleep 0.5")
             guest.sh(WRITE)
             whole = int(guest.sh(LOST))
