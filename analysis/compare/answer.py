@@ -91,13 +91,16 @@ def answer(sides: Sequence[Side], nr_unknown: int = 0) -> Answer:
     none, fit = _baseline(sides)
     rivals = [s for s in sides if s.arm.role == RIVAL]
     cures = [s for s in sides if s.arm.role == CURE]
+    # The first that lost a process: one that did no harm must not speak for those that did.
+    rival = next((s for s in rivals if s.kills), (rivals or [None])[0])
+    cure = (cures or [None])[0]
     details = [fit] if fit else []
     for s in sides:
         if s.arm.role == CONTROL and s.cells and not s.absent:
             details.append(f"{s.name} ({s.arm.description}) {_lost(s)}.")
-    details += [f"{s.name} {_lost(s)}." for s in (*rivals[1:], *cures[1:]) if s.cells and not s.absent]
+    others = [s for s in (*rivals, *cures[1:]) if s is not rival]
+    details += [f"{s.name} {_lost(s)}." for s in others if s.cells and not s.absent]
     details += notes
-    rival, cure = (rivals or [None])[0], (cures or [None])[0]
 
     # Runs that are not there first: while there are any, no sentence speaks for that arm.
     gap = [s for s in (none, rival, cure) if s is not None and s.absent]

@@ -115,6 +115,12 @@ def definition(arm: str) -> Line | None:
     return json.loads(path.read_text()) | {"name": arm} if path.is_file() else None
 
 
+def asked(arm: str) -> dict[str, str]:
+    """The kernel parameters that the arm's file expects to read back, as the guest says them."""
+    expect = (definition(arm) or {}).get("expect", {}).get("parameters", {})
+    return {name: value for name, value in expect.items() if not value.startswith("$")}
+
+
 def loss_lines(t_ns: int, lines: list[Line]) -> list[Line]:
     """One for each probe, with nothing lost of what is in the lines."""
     counts = {p: sum(x["type"] == "event" and x["kind"] == p for x in lines) for p in PROBES}
@@ -157,7 +163,7 @@ def run_line(cell: str, s: Line) -> Line:
                 "buffer_wanted_pages": buffer,
                 "buffer_held_pages": buffer,
                 "zones": [{"node": 0, "zone": "DMA32", "managed_pages": 120_000, **MARKS}],
-                "parameters": {"swap_back": "N"},
+                "parameters": {"swap_back": "N"} | asked(s["arm"]),
             }
         ],
         "clock": {"mode": s["clock"], "host_minus_guest_ns": 0},

@@ -344,6 +344,10 @@ FAKE, REAL = (SHORT, 1024), (SHORT, 0)
         ({"none": [], "reporting": [], "buffer": [REAL]}, "bad", "did harm here"),
         ({"none": [], "reporting": [], "buffer": []}, "unknown", "No fake OOM was seen"),
         ({"none": [], "reporting": [FAKE]}, "bad", "no cure was run"),
+        # of several mechanisms it speaks of the first that lost a process, and of what exists before others
+        ({"none": [], "reporting": [], "reporting-split": [FAKE] * 5}, "bad", "With reporting-split 5 of 10 rounds lost"),
+        ({"none": [], "async": [FAKE] * 2, "reporting": [FAKE] * 8}, "bad", "With reporting 8 of 10 rounds lost"),
+        ({"none": [], "hint": [], "reporting": [FAKE] * 8, "buffer": []}, "good", "With reporting 8 of 10 rounds"),
         ({"buffer": []}, "unknown", "nothing to compare with"),
         ({"none": []}, "unknown", "nothing to compare with"),
         ({"reporting": [FAKE] * 8, "buffer": []}, "mixed", "none of 10 did"),
